@@ -1,0 +1,1 @@
+"""The data agents, one module or sub-package each, and what they share."""

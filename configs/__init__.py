@@ -1,0 +1,1 @@
+"""Settings, the clock, and the tables that rules are read from."""

@@ -1,0 +1,217 @@
+"""One frozen ``Settings`` for a run: from ``default.toml``, a settings file, and the environment.
+
+Precedence, strongest first: arguments, environment (``RELENTLESS_HUB__PORT=9000``, and the vendors'
+own names for keys), ``.env``, the file named by ``RELENTLESS_SETTINGS``, ``default.toml``. Nothing
+else in the project reads the environment. ``relentless up`` resolves the settings once and hands the
+same file to every process it starts.
+"""
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    JsonConfigSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from relentless.configs.clock import RunClock
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent
+"""The project's folder in a checkout, the package's in an installed wheel."""
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """Base of every section."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClockSettings(Section):
+    """Market time; ``mode = "live"`` ignores the rest."""
+
+    mode: Literal["live", "day"] = "day"
+    start: datetime | None = None
+    speed: Annotated[float, Field(gt=0, le=100_000)] = 60.0
+    epoch: float | None = None
+    """Wall seconds since the Unix epoch at ``start``."""
+
+
+class PathSettings(Section):
+    """Where things lie."""
+
+    state: Path = Path("var")
+    """Everything that a run writes lies under here."""
+    models: Path = REPOSITORY / "models" / "repository"
+
+
+class HubSettings(Section):
+    """The MCP hub."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8765
+    rate_per_s: Annotated[float, Field(gt=0)] = 500.0
+    """Tool calls a second for each principal, with a burst of as many."""
+    lease_s: Seconds = 1.0
+    """A predictor emits only under a lease of this length."""
+    agent_lease_s: Seconds = 60.0
+    build_grace_s: Seconds = 30.0
+    """Wall seconds that a scheduled build waits for the agents that were due before it."""
+
+    @property
+    def url(self) -> str:
+        """The MCP endpoint."""
+        return f"http://{self.host}:{self.port}/mcp"
+
+
+class SourceSettings(Section):
+    """One upstream source. Without a key the sandbox stands in for it."""
+
+    url: str
+    key: SecretStr | None = None
+    secret: SecretStr | None = None
+    rate_per_min: Annotated[float, Field(gt=0)] = 60.0
+    timeout_s: Seconds = 10.0
+    origin: Literal["live", "recorded", "synthetic"] = "live"
+    """What stands behind ``url``: written into the evidence of what is read there."""
+
+
+class SourcesSettings(Section):
+    """Every upstream source."""
+
+    fred: SourceSettings
+    congress: SourceSettings
+    alpaca: SourceSettings
+    """``url`` is the websocket's."""
+
+
+class SandboxSettings(Section):
+    """The upstream APIs in a box."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8770
+    day: str = "2013-10-07"
+    seed: int = 20131007
+    tape: Literal["clock", "fast"] = "clock"
+    """Recorded ticks follow the run's clock, or go as fast as they are taken."""
+
+
+class ModelServerSettings(Section):
+    """TensorFlow Serving's address: the embedded server's unless one is given."""
+
+    address: str = "127.0.0.1:8500"
+    external: bool = False
+    """Something else runs at ``address``; do not start the embedded server."""
+    name: str = "relentless_financial"
+    timeout_s: Seconds = 1.0
+
+
+class PredictorSettings(Section):
+    """The tick path and the signal feed."""
+
+    host: str = "127.0.0.1"
+    grpc_port: Port = 8780
+    feed_port: Port = 8781
+    symbols: tuple[str, ...] = ("SPY", "XLF", "TLT", "IBM", "AAPL", "MSFT", "JPM", "XOM")
+    canary_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    max_signals_per_s: Annotated[int, Field(gt=0)] = 2_000_000
+    max_position: Annotated[float, Field(gt=0, le=1)] = 1.0
+    price_collar: Annotated[float, Field(gt=0)] = 0.10
+    """Refuse a target further than this fraction from the tick's price."""
+    context_max_age_s: Seconds = 28 * 3600.0
+    """Market seconds after which a daily context is stale for every tick."""
+    replay_frames: Annotated[int, Field(gt=0)] = 262_144
+
+
+class TraderSettings(Section):
+    """The paper trading agent."""
+
+    cash: Annotated[float, Field(gt=0)] = 1_000_000.0
+    max_notional: Annotated[float, Field(gt=0)] = 50_000.0
+
+
+class RedisSettings(Section):
+    """The online feature store; in process where there is no URL."""
+
+    url: str | None = None
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RELENTLESS_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        frozen=True,
+        extra="ignore",
+        toml_file=HERE / "default.toml",
+        populate_by_name=True,
+    )
+
+    clock: ClockSettings = ClockSettings()
+    paths: PathSettings = PathSettings()
+    hub: HubSettings = HubSettings()
+    sources: SourcesSettings
+    sandbox: SandboxSettings = SandboxSettings()
+    model_server: ModelServerSettings = ModelServerSettings()
+    predictor: PredictorSettings = PredictorSettings()
+    trader: TraderSettings = TraderSettings()
+    redis: RedisSettings = RedisSettings()
+
+    fred_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("fred_api_key", "FRED_API_KEY")
+    )
+    congress_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("congress_api_key", "CONGRESS_API_KEY")
+    )
+    alpaca_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("alpaca_api_key", "ALPACA_API_KEY")
+    )
+    alpaca_secret_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("alpaca_secret_key", "ALPACA_SECRET_KEY")
+    )
+    recordings: Path | None = Field(
+        default=None, validation_alias=AliasChoices("recordings", "RELENTLESS_RECORDINGS")
+    )
+    """A folder of recorded data that the sandbox serves instead of the shipped day."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources as the module says."""
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings, dotenv_settings]
+        if resolved := os.environ.get("RELENTLESS_SETTINGS"):
+            sources.append(JsonConfigSettingsSource(settings_cls, json_file=resolved))
+        return (*sources, TomlConfigSettingsSource(settings_cls))
+
+    def run_clock(self) -> RunClock:
+        """Give the run's clock.
+
+        Raises:
+            ValueError: a day's clock without start or epoch (``relentless up`` fills both).
+        """
+        if self.clock.mode == "live":
+            return RunClock.live()
+        if self.clock.start is None or self.clock.epoch is None:
+            raise ValueError(
+                "the day's clock has no start or no epoch; run it by `relentless up`, or set "
+                "RELENTLESS_CLOCK__START and RELENTLESS_CLOCK__EPOCH"
+            )
+        return RunClock(self.clock.start, self.clock.speed, self.clock.epoch)

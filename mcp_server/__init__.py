@@ -1,0 +1,1 @@
+"""The hub: MCP server, registry, subscriptions, coordinator."""

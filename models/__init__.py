@@ -1,0 +1,1 @@
+"""What is computed: features, the fold, the network and its training."""

@@ -1,0 +1,1 @@
+"""The contracts: messages, protobuf, the signal and tick codecs, the error tree."""

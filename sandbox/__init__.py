@@ -1,0 +1,1 @@
+"""The upstream APIs in a box: true wire formats on loopback."""

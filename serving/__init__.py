@@ -1,0 +1,1 @@
+"""From ticks to signals: model backends, the tick pipeline, the predictor and its feed."""

@@ -1,0 +1,1 @@
+"""The MCP tools, one family per file, against the Protocols in ports."""
