@@ -1,7 +1,7 @@
 """The one clock of a run: simulated for a shipped or recorded day, the wall's when live.
 
-Market time (what the day's data and schedules are about) comes from here. Authentication, leases and
-rate limits use wall time and never ask this module.
+Market time (what the day's data and schedules are about) comes from here. Authentication, leases
+and rate limits use wall time and never ask this module.
 """
 
 import asyncio
@@ -50,8 +50,8 @@ def from_ns(ns: int) -> datetime:
 class RunClock:
     """Market time as a line over wall time: ``start + (wall - epoch) * speed``.
 
-    ``epoch`` is wall time in seconds since the Unix epoch. Every process of a run holds the same three
-    numbers, so every process reads the same time. A live clock is the line with speed 1 through now.
+    ``epoch`` is wall time in seconds since the Unix epoch. Every process of a run holds the same
+    three numbers, so every process reads the same time. A live clock is the line with speed 1.
     """
 
     start: datetime
@@ -75,7 +75,7 @@ class RunClock:
 
     async def sleep_until(self, moment: datetime) -> None:
         """Return once ``moment`` has come, in naps of at most a second (the wall may be set)."""
-        while (left := (moment - self.now()).total_seconds()) > 0:
+        while (left := (moment - self.now()).total_seconds()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left / self.speed, 1.0))
 
 

@@ -1,9 +1,9 @@
 """One frozen ``Settings`` for a run: from ``default.toml``, a settings file, and the environment.
 
-Precedence, strongest first: arguments, environment (``RELENTLESS_HUB__PORT=9000``, and the vendors'
-own names for keys), ``.env``, the file named by ``RELENTLESS_SETTINGS``, ``default.toml``. Nothing
-else in the project reads the environment. ``relentless up`` resolves the settings once and hands the
-same file to every process it starts.
+Precedence, strongest first: arguments, environment (``RELENTLESS_HUB__PORT=9000``, and the
+vendors' own names for keys), ``.env``, the file named by ``RELENTLESS_SETTINGS``, ``default.toml``. Nothing
+else in the project reads the environment. ``relentless up`` resolves the settings once and hands
+the same file to every process it starts.
 """
 
 import os

@@ -264,8 +264,8 @@ _MESSAGE_ID = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
 class ContextMessage(Frozen):
     """The envelope that agents exchange over MCP.
 
-    ``context`` is kept as JSON, normalised by its topic's type; :meth:`typed` gives the model. Where
-    ``topic`` is absent the hub resolves it (:meth:`resolved`) from the sender's registration.
+    ``context`` is kept as JSON, normalised by its topic's type; :meth:`typed` gives the model.
+    Where ``topic`` is absent the hub resolves it (:meth:`resolved`) from the sender's registration.
     """
 
     protocol: Literal["MCP"] = "MCP"
@@ -370,7 +370,7 @@ class Quality(StrEnum):
 
 
 class FeatureProvenance(Frozen):
-    """Where one feature's value comes from. A stale value is shown here and masked everywhere else."""
+    """Where one feature's value comes from. A stale value is shown here and masked elsewhere."""
 
     value: float | str | None = None
     previous: float | str | None = None

@@ -1,8 +1,8 @@
 """The 64-byte trading signal: its codec, one frame or many at a time.
 
-Big-endian, ``!QIIffffBBHHQQIHI``; bytes 60-63 are the CRC-32C of bytes 0-59. ``Signal`` is one frame
-as values; ``SIGNAL_DTYPE`` is the same frame for numpy, so that a batch is one array and its bytes go
-to the wire unchanged.
+Big-endian, ``!QIIffffBBHHQQIHI``; bytes 60-63 are the CRC-32C of bytes 0-59. ``Signal`` is one
+frame as values; ``SIGNAL_DTYPE`` is the same frame for numpy, so that a batch is one array and its
+bytes go to the wire unchanged.
 """
 
 import math
@@ -135,7 +135,7 @@ class Signal(NamedTuple):
         if not all(math.isfinite(value) for value in head[3:7]):
             raise InvalidFrame("signal frame holds a float that is not finite")
         head[2] = Action(head[2])
-        return cls(*head, sequence, context_id, model_version, Flag(flags))
+        return cls._make((*head, sequence, context_id, model_version, Flag(flags)))
 
 
 def seal(frames: npt.NDArray[np.void]) -> None:

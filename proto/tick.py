@@ -1,7 +1,7 @@
 """The 48-byte packed tick of the batched stream: ``!qIIdddq``, big-endian.
 
-ns, symbol_id, conditions, price, bid, ask, volume. Prices are doubles: a tick is never rounded on the
-way in. ``conditions`` is a bit field of ``Condition``; a zero bid or ask means no quote yet.
+ns, symbol_id, conditions, price, bid, ask, volume. Prices are doubles: a tick is never rounded on
+the way in. ``conditions`` is a bit field of ``Condition``; a zero bid or ask means no quote yet.
 """
 
 import struct

@@ -1,7 +1,7 @@
 """What stands between ticks and a model: the Predictor Protocol and its words.
 
-Three backends satisfy it: a remote TF Serving, the embedded server process (the same client, another
-address), and the in-process engine.
+Three backends satisfy it: a remote TF Serving, the embedded server process (the same client,
+another address), and the in-process engine.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ Array = npt.NDArray[np.float32]
 HEADS: tuple[str, ...] = ("p_up", "expected_return", "volatility_ratio", "risk")
 """Columns of a prediction.
 
-``p_up``: probability in [0, 1] that the return over the horizon is positive. ``expected_return``: in
-units of the feature window's volatility. ``volatility_ratio``: volatility ahead over volatility
+``p_up``: probability in [0, 1] that the return over the horizon is positive. ``expected_return``:
+in units of the feature window's volatility. ``volatility_ratio``: volatility ahead over volatility
 behind, positive. ``risk``: in [0, 1], the predicted probability of a move beyond two sigmas.
 """
 

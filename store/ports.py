@@ -40,7 +40,7 @@ class NewEntry:
     target: str = ""
     known_at_ns: int = 0
     digest: str = ""
-    """SHA-256 in hex of what the entry says, compared where a key comes again; of the body if ""."""
+    """SHA-256 in hex of what the entry says, compared where a key comes again; "": the body's."""
 
 
 @dataclass(frozen=True, slots=True)

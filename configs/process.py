@@ -1,0 +1,42 @@
+"""What every process of ours does the same way: say that it is ready, log, and end on a signal."""
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from typing import Any
+
+import structlog
+
+
+def announce(name: str, **fields: Any) -> None:
+    """Print the one line on standard output that says that this process is ready, and where."""
+    print(json.dumps({"ready": name, **fields}), flush=True)
+
+
+def configure_logging(name: str, level: int = logging.INFO) -> None:
+    """Send JSON lines to standard error, each with the process's name and wall time."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.bind_contextvars(process=name)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
+
+
+def stop_event() -> asyncio.Event:
+    """Give an event that SIGTERM and SIGINT set. Call it inside the running loop, once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
