@@ -1,11 +1,12 @@
 """One frozen ``Settings`` for a run: from ``default.toml``, a settings file, and the environment.
 
-Precedence, strongest first: arguments, environment (``RELENTLESS_HUB__PORT=9000``, and the
-vendors' own names for keys), ``.env``, the file named by ``RELENTLESS_SETTINGS``, ``default.toml``. Nothing
-else in the project reads the environment. ``relentless up`` resolves the settings once and hands
-the same file to every process it starts.
+Precedence, strongest first: arguments, the file named by ``RELENTLESS_SETTINGS``, the environment
+(``RELENTLESS_HUB__PORT=9000``, and the vendors' own names for keys), ``.env``, ``default.toml``.
+Nothing else in the project reads the environment. ``relentless up`` resolves the settings once and
+hands the same file to every process that it starts, so that file wins.
 """
 
+import json
 import os
 from datetime import datetime
 from pathlib import Path
@@ -145,6 +146,14 @@ class RedisSettings(Section):
     url: str | None = None
 
 
+def _plain(value: object) -> object:
+    return value.get_secret_value() if isinstance(value, SecretStr) else _text(value)
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -196,10 +205,14 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources as the module says."""
-        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings, dotenv_settings]
+        toml = TomlConfigSettingsSource(settings_cls)
         if resolved := os.environ.get("RELENTLESS_SETTINGS"):
-            sources.append(JsonConfigSettingsSource(settings_cls, json_file=resolved))
-        return (*sources, TomlConfigSettingsSource(settings_cls))
+            return init_settings, JsonConfigSettingsSource(settings_cls, json_file=resolved), toml
+        return init_settings, env_settings, dotenv_settings, toml
+
+    def dump(self) -> str:
+        """Give the settings as JSON with the secrets in it: for a file that its owner alone reads."""
+        return json.dumps(self.model_dump(mode="python"), default=_plain, indent=1)
 
     def run_clock(self) -> RunClock:
         """Give the run's clock.
