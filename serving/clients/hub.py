@@ -1,0 +1,289 @@
+"""The client of the hub: what an agent, a predictor or a command needs, over MCP.
+
+It speaks the official SDK's client over streamable HTTP in the 2026-07-28 protocol, which holds no
+session: entering it sends nothing, and it goes on by itself when the hub was restarted. The hub's
+typed errors come back as the same classes of ``proto.errors``.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import date, datetime
+from typing import Any, Final, Self
+
+import httpx2
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from mcp.client.subscriptions import SubscriptionLost
+from pydantic import BaseModel, ConfigDict
+
+from relentless.proto.errors import (
+    DeadlineExceeded,
+    Overloaded,
+    RelentlessError,
+    SourceError,
+    Unauthenticated,
+    Unavailable,
+)
+from relentless.proto.messages import ContextMessage, DailyContext, iso
+
+PROTOCOL: Final = "2026-07-28"
+MAX_BATCH: Final = 100
+_UNAVAILABLE: Final = -32050
+_UNAUTHENTICATED: Final = -32051
+
+
+class RunReport(BaseModel):
+    """What an agent says of its last run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scheduled_at: datetime
+    finished_at: datetime
+    status: str
+    """"ok", "degraded" or "failed"."""
+    messages: int = 0
+    gaps: tuple[str, ...] = ()
+    error: str | None = None
+
+
+class HubClient:
+    """One caller's connection to the hub; an async context manager.
+
+    Enter and leave it in the same task. Calls may run side by side.
+    """
+
+    def __init__(self, url: str, credential: str, *, timeout_s: float = 30.0) -> None:
+        self._url = url
+        self._credential = credential
+        self._timeout_s = timeout_s
+        self._stack = AsyncExitStack()
+        self._client: Client | None = None
+
+    async def __aenter__(self) -> Self:
+        """Get ready; nothing is sent yet."""
+        http = await self._stack.enter_async_context(
+            httpx2.AsyncClient(
+                headers={"authorization": f"Bearer {self._credential}"},
+                timeout=httpx2.Timeout(self._timeout_s, read=None),
+                transport=_Steady(),
+            )
+        )
+        transport = streamable_http_client(self._url, http_client=http)
+        self._client = await self._stack.enter_async_context(
+            Client(transport, mode=PROTOCOL, cache=None)
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let go of the connections."""
+        self._client = None
+        await self._stack.aclose()
+
+    async def call(
+        self, tool: str, arguments: Mapping[str, Any] | None = None, *, wait_s: float = 0.0
+    ) -> dict[str, Any]:
+        """Call a tool and give its structured answer.
+
+        Args:
+            tool: its name.
+            arguments: JSON values.
+            wait_s: how much longer than the client's own limit the tool may take.
+
+        Raises:
+            RelentlessError: the hub's error, as its own class.
+            Unavailable: the hub cannot be reached.
+            DeadlineExceeded: no answer in time.
+        """
+        client = self._entered()
+        try:
+            result = await client.call_tool(
+                tool, dict(arguments or {}), read_timeout_seconds=self._timeout_s + wait_s
+            )
+        except MCPError as error:
+            raise _from_protocol(error) from error
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"the hub did not answer {tool} in time") from error
+        content: dict[str, Any] = result.structured_content or {}
+        if result.is_error:
+            text = " ".join(getattr(item, "text", "") for item in result.content)
+            raise _from_tool(content.get("error") or {}, text or f"{tool} failed")
+        return content
+
+    async def register(
+        self,
+        *,
+        name: str | None = None,
+        topics: Sequence[str] = (),
+        schedule: Sequence[str] = (),
+        last_run: RunReport | Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Register with the hub, or renew the lease and report the last run.
+
+        Args:
+            name: this agent's name; the credential's where absent.
+            topics: what it publishes.
+            schedule: when it runs, as crontab lines in exchange time ("0 5 * * mon-fri").
+            last_run: what became of the last run.
+        """
+        if isinstance(last_run, RunReport):
+            last_run = last_run.model_dump(mode="json", exclude_none=True)
+        arguments = {
+            "name": name,
+            "topics": [str(topic) for topic in topics] or None,
+            "schedule": list(schedule) or None,
+            "last_run": last_run,
+        }
+        given = {key: value for key, value in arguments.items() if value is not None}
+        return await self.call("register_agent", given)
+
+    async def publish(
+        self, messages: Sequence[ContextMessage | Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Publish messages, in batches, and give their receipts in order, once durable.
+
+        Raises:
+            Conflict: a message id is there with another body.
+            Forbidden: a topic or a sender that the credential does not permit.
+        """
+        receipts: list[dict[str, Any]] = []
+        bodies = [_body(message) for message in messages]
+        for start in range(0, len(bodies), MAX_BATCH):
+            batch = {"message": bodies[start : start + MAX_BATCH]}
+            answer = await self.call("publish_context", batch)
+            receipts.extend(answer["receipts"])
+        return receipts
+
+    async def read(
+        self,
+        topic: str | None = None,
+        *,
+        after: int = 0,
+        limit: int = 50,
+        wait_s: float = 0.0,
+        inbox: bool = False,
+    ) -> dict[str, Any]:
+        """Read messages after a sequence number: of a topic, or those addressed to this agent."""
+        arguments: dict[str, Any] = {"after": after, "limit": limit, "wait_s": wait_s}
+        if topic is not None:
+            arguments["topic"] = str(topic)
+        if inbox:
+            arguments["inbox"] = True
+        return await self.call("read_messages", arguments, wait_s=wait_s)
+
+    async def ack(self, up_to: int) -> dict[str, Any]:
+        """Acknowledge every message up to a sequence number."""
+        return await self.call("ack_messages", {"up_to": up_to})
+
+    async def daily_context(
+        self, day: date | None = None, *, as_of: datetime | None = None
+    ) -> DailyContext:
+        """Give the newest daily context, or a past day's.
+
+        Raises:
+            NotFound: none was built.
+        """
+        arguments: dict[str, Any] = {"fields": ["*"]}
+        if day is not None:
+            arguments["date"] = day.isoformat()
+        if as_of is not None:
+            arguments["as_of"] = iso(as_of)
+        answer = await self.call("get_daily_context", arguments)
+        return DailyContext.model_validate(answer["context"])
+
+    @asynccontextmanager
+    async def watch(self, *uris: str) -> AsyncIterator[AsyncIterator[str]]:
+        """Listen for changes of resources; gives the URI of each that changed.
+
+        Events are cues without content, and none is replayed: read after each, and after
+        reconnecting. The iteration ends when the hub ends.
+
+        Raises:
+            Unavailable: the hub cannot be reached, or the stream was cut.
+        """
+        client = self._entered()
+
+        async def events() -> AsyncIterator[str]:
+            try:
+                async for event in subscription:
+                    if uri := getattr(event, "uri", None):
+                        yield str(uri)
+            except SubscriptionLost as error:
+                raise Unavailable("the hub's stream was cut; listen again") from error
+
+        try:
+            async with client.listen(resource_subscriptions=list(uris)) as subscription:
+                yield events()
+        except MCPError as error:
+            raise _from_protocol(error) from error
+        except SubscriptionLost as error:
+            raise Unavailable("the hub's stream was cut; listen again") from error
+
+    def _entered(self) -> Client:
+        if self._client is None:
+            raise RuntimeError("use HubClient as `async with HubClient(...) as hub`")
+        return self._client
+
+
+class _Steady(httpx2.AsyncBaseTransport):
+    """HTTP whose failures are answers: the SDK's client gives up for good on an exception here."""
+
+    def __init__(self) -> None:
+        self._inner = httpx2.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            response = await self._inner.handle_async_request(request)
+            if response.headers.get("content-type", "").startswith("text/event-stream"):
+                return response
+            await response.aread()
+        except httpx2.TransportError as error:
+            reason = f"the hub at {request.url.host}:{request.url.port} cannot be reached"
+            return _answer(503, _UNAVAILABLE, f"{reason} ({type(error).__name__}); is it running?")
+        if response.status_code in (401, 403):
+            return _answer(
+                response.status_code,
+                _UNAUTHENTICATED,
+                "the hub refused the API key; it is unknown, expired or revoked",
+            )
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _answer(status: int, code: int, message: str) -> httpx2.Response:
+    error = {"code": code, "message": message}
+    return httpx2.Response(status, json={"jsonrpc": "2.0", "id": None, "error": error})
+
+
+def _body(message: ContextMessage | Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(message, ContextMessage):
+        return message.model_dump(mode="json", exclude_none=True)
+    return dict(message)
+
+
+def _classes(root: type[RelentlessError]) -> dict[str, type[RelentlessError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found.update(_classes(child))
+    return found
+
+
+def _from_tool(error: Mapping[str, Any], text: str) -> RelentlessError:
+    """Give a tool's error as its class; those that carry more than a message as their base."""
+    kind = _classes(RelentlessError).get(str(error.get("code")), RelentlessError)
+    message = str(error.get("message") or text)
+    if kind is Overloaded:
+        return Overloaded(message, error.get("retry_after"))
+    if issubclass(kind, SourceError) or kind.code == "gated":
+        return RelentlessError(message)
+    return kind(message)
+
+
+def _from_protocol(error: MCPError) -> RelentlessError:
+    if error.code == _UNAVAILABLE:
+        return Unavailable(error.message)
+    if error.code == _UNAUTHENTICATED:
+        return Unauthenticated(error.message)
+    data = error.error.data
+    return _from_tool(data if isinstance(data, Mapping) else {}, error.message)

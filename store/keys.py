@@ -1,0 +1,276 @@
+"""Who may call: API keys as an id and a 256-bit secret, kept as salted hashes in one file.
+
+``KeyRing`` satisfies ``store.ports.KeyVerifier`` for every listener (hub, predictor, feed); the
+command line creates and revokes through it. A credential is the text ``id.secret``; the secret
+itself is nowhere on the server's side. Several processes may hold the same file: each notices a
+change by its mtime, and writers take a lock and replace the file whole.
+"""
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from relentless.proto.errors import Conflict, InvalidInput, NotFound, Unauthenticated, Unavailable
+from relentless.proto.messages import AGENT_TOPICS, HUB_TOPICS, Topic
+from relentless.store.ports import Principal, Role
+
+LOCAL_ROLES: Final[Mapping[str, Role]] = {
+    **dict.fromkeys(AGENT_TOPICS, Role.AGENT),
+    "TradingAgent": Role.TRADER,
+    "predictor": Role.PREDICTOR,
+    "operator": Role.OPERATOR,
+    "reader": Role.READER,
+    "hub": Role.READER,
+}
+"""The keys that a run on one machine needs; "hub" is the hub's own, for the signal feed."""
+
+_REFUSED = "the API key is unknown, expired or revoked; create one with `relentless keys create`"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key as it is kept: everything but its secret."""
+
+    id: str
+    name: str
+    role: Role
+    topics: frozenset[Topic]
+    salt: bytes
+    hash: bytes
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def principal(self) -> Principal:
+        """Give the caller that this key stands for."""
+        return Principal(self.name, self.role, self.id, self.topics, self.expires_at)
+
+
+class KeyRing:
+    """The keys of one file. Wall time decides expiry."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._keys: dict[str, Key] = {}
+
+    def verify(self, credential: str) -> Principal:
+        """Give the caller of a credential.
+
+        Raises:
+            Unauthenticated: unknown, expired or revoked.
+            Unavailable: the file cannot be read; nobody is let in.
+        """
+        identity, _, secret = credential.partition(".")
+        self._refresh()
+        key = self._keys.get(identity, _NOBODY)
+        matches = hmac.compare_digest(_hash(key.salt, secret), key.hash)
+        if not matches or key is _NOBODY or key.revoked_at is not None:
+            raise Unauthenticated(_REFUSED)
+        if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+            raise Unauthenticated(_REFUSED)
+        return key.principal()
+
+    def create(
+        self,
+        name: str,
+        role: Role,
+        topics: Iterable[Topic] | None = None,
+        expires: datetime | None = None,
+    ) -> str:
+        """Make a key and give its credential, the only time that the secret is seen.
+
+        Args:
+            name: the caller's name; an agent's key publishes as this name alone.
+            role: what the key is for.
+            topics: what it may publish; by default an agent's own topic and ``note``.
+            expires: wall time after which the key is refused.
+
+        Raises:
+            InvalidInput: a topic that only the hub publishes, or an expiry without a time zone.
+        """
+        if expires is not None and expires.tzinfo is None:
+            raise InvalidInput("expires needs a time zone")
+        allowed = frozenset(default_topics(name, role) if topics is None else topics)
+        if reserved := allowed & HUB_TOPICS:
+            raise InvalidInput(f"only the hub publishes {', '.join(sorted(reserved))}")
+        secret, salt = secrets.token_urlsafe(32), secrets.token_bytes(16)
+        with self._writing() as keys:
+            identity = secrets.token_hex(8)
+            keys[identity] = Key(
+                identity,
+                name,
+                role,
+                allowed,
+                salt,
+                _hash(salt, secret),
+                datetime.now(UTC),
+                expires,
+            )
+        return f"{identity}.{secret}"
+
+    def revoke(self, key_id: str) -> None:
+        """Refuse a key from now on, in every process that reads the file.
+
+        Raises:
+            NotFound: no such key.
+            Conflict: it is revoked already.
+        """
+        with self._writing() as keys:
+            key = keys.get(key_id)
+            if key is None:
+                raise NotFound(f"no key has the id {key_id!r}; `relentless keys list` shows them")
+            if key.revoked_at is not None:
+                raise Conflict(f"key {key_id!r} is revoked already")
+            fields = {name: getattr(key, name) for name in Key.__dataclass_fields__}
+            keys[key_id] = Key(**(fields | {"revoked_at": datetime.now(UTC)}))
+
+    def keys(self) -> list[Key]:
+        """Give every key, revoked ones too, oldest first."""
+        self._refresh()
+        return sorted(self._keys.values(), key=lambda key: (key.created_at, key.id))
+
+    def _refresh(self) -> None:
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            self._keys, self._stamp = {}, None
+            return
+        except OSError as error:
+            raise Unavailable(f"the key file cannot be read: {error.strerror}") from error
+        stamp = (found.st_mtime_ns, found.st_ino, found.st_size)
+        if stamp != self._stamp:
+            self._keys, self._stamp = _load(self._path), stamp
+
+    @contextmanager
+    def _writing(self) -> Iterator[dict[str, Key]]:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._refresh()
+            keys = dict(self._keys)
+            yield keys
+            body = {"version": 1, "keys": [_to_json(key) for key in keys.values()]}
+            write_private(self._path, json.dumps(body, indent=1))
+            self._refresh()
+        finally:
+            os.close(lock)
+
+
+def default_topics(name: str, role: Role) -> frozenset[Topic]:
+    """Give what a key may publish where nothing else is said: its own topic, and notes."""
+    if role not in (Role.AGENT, Role.TRADER):
+        return frozenset()
+    own = AGENT_TOPICS.get(name)
+    return frozenset({Topic.NOTE} if own is None else {own, Topic.NOTE})
+
+
+def keys_path(state: Path) -> Path:
+    """Give where a run's keys are kept."""
+    return state / "keys" / "keys.json"
+
+
+def ensure_local(state: Path) -> None:
+    """Make the local set of keys, each with its secret in ``<state>/keys/<name>.key``.
+
+    A key that is there and still accepted is left alone.
+    """
+    ring = KeyRing(keys_path(state))
+    for name, role in LOCAL_ROLES.items():
+        try:
+            ring.verify(local_credential(state, name))
+        except (NotFound, Unauthenticated):
+            write_private(state / "keys" / f"{name}.key", ring.create(name, role))
+
+
+def local_credential(state: Path, name: str) -> str:
+    """Read one credential of the local set.
+
+    Raises:
+        NotFound: it was not made yet.
+    """
+    path = state / "keys" / f"{name}.key"
+    try:
+        return path.read_text("ascii").strip()
+    except FileNotFoundError as error:
+        raise NotFound(f"no key at {path}; `relentless up` makes the local set") from error
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file whole, readable by its owner alone, durable on return."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _hash(salt: bytes, secret: str) -> bytes:
+    return hashlib.sha256(salt + secret.encode()).digest()
+
+
+_NOBODY = Key("", "", Role.READER, frozenset(), b"\0" * 16, b"\0" * 32, datetime.now(UTC))
+"""Compared against where the id is unknown, so that an unknown id takes as long as a known one."""
+
+
+def _load(path: Path) -> dict[str, Key]:
+    try:
+        body = json.loads(path.read_bytes())
+        keys = [_from_json(item) for item in body["keys"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Unavailable(f"the key file {path} cannot be read; restore or remove it") from error
+    return {key.id: key for key in keys}
+
+
+def _from_json(item: Mapping[str, Any]) -> Key:
+    return Key(
+        id=item["id"],
+        name=item["name"],
+        role=Role(item["role"]),
+        topics=frozenset(Topic(topic) for topic in item["topics"]),
+        salt=bytes.fromhex(item["salt"]),
+        hash=bytes.fromhex(item["hash"]),
+        created_at=datetime.fromisoformat(item["created_at"]),
+        expires_at=_moment(item["expires_at"]),
+        revoked_at=_moment(item["revoked_at"]),
+    )
+
+
+def _to_json(key: Key) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "role": key.role.value,
+        "topics": sorted(topic.value for topic in key.topics),
+        "salt": key.salt.hex(),
+        "hash": key.hash.hex(),
+        "created_at": key.created_at.isoformat(),
+        "expires_at": key.expires_at.isoformat() if key.expires_at else None,
+        "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
+    }
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
