@@ -1,0 +1,284 @@
+"""The journal in SQLite: the asyncio front of one writing thread and two reading ones.
+
+It owns its file exclusively. Opening is recovery: whether the last process ended well or was
+killed, the same code checks the same things. The chain is followed from the last mark (and at
+least over the last thousand entries), so that opening takes as long with ten entries as with ten
+million; :meth:`SqliteJournal.verify` follows all of it.
+
+Above: the hub, the predictor and the trading agent, each with a file of its own. Below:
+:mod:`~relentless.store.writer`, :mod:`~relentless.store.reading`, :mod:`~relentless.store.chain`.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from relentless.configs.clock import Clock
+from relentless.proto.errors import InvalidInput, JournalBusy, Overloaded, Unavailable
+from relentless.store.chain import damaged
+from relentless.store.lock import OwnerLock, make_folder
+from relentless.store.ports import Entry, Head, Kind, NewEntry, Receipt
+from relentless.store.reading import (
+    Query,
+    damage_is_loud,
+    read_chain,
+    read_head,
+    read_page,
+    verify_from,
+)
+from relentless.store.schema import CHECKPOINT, connect_reader, connect_writer
+from relentless.store.writer import Outcome, Request, Writer
+
+QUEUE_SIZE = 8_192
+"""Entries that may wait for the disk before an append is refused."""
+
+TAIL = 1_000
+"""Newest entries that every opening checks, marked or not."""
+
+READERS = 2
+"""A long read must not hold up an inbox."""
+
+T = TypeVar("T")
+
+
+async def open_journal(
+    path: Path,
+    clock: Clock,
+    *,
+    expect: Head | None = None,
+    vfs: str | None = None,
+    synchronous: str = "FULL",
+    queue_size: int = QUEUE_SIZE,
+) -> "SqliteJournal":
+    """Open the journal at ``path``, creating it and its folder where they are missing.
+
+    ``expect`` is a head that somebody remembers: a journal that does not hold it has lost what was
+    acknowledged. ``vfs`` and ``synchronous`` are SQLite's, for tests and measurements.
+
+    Raises:
+        JournalBusy: another owner has the file.
+        JournalDamaged: the chain does not hold, or the remembered head is not there.
+        StorageError: the file is no journal of this version.
+    """
+    lock, connection, head = await asyncio.to_thread(_recover, path, expect, vfs, synchronous)
+    return SqliteJournal(path, clock, lock, connection, head, vfs=vfs, queue_size=queue_size)
+
+
+class SqliteJournal:
+    """A :class:`relentless.store.ports.Journal`; made by :func:`open_journal`.
+
+    Belongs to the event loop that runs when it is made. An append whose caller is cancelled may
+    still be kept: its key makes the repetition harmless.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        lock: OwnerLock,
+        connection: apsw.Connection,
+        head: Head,
+        *,
+        vfs: str | None,
+        queue_size: int,
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._lock = lock
+        self._connection = connection
+        self._vfs = vfs
+        self._queue_size = queue_size
+        self._waiting = 0
+        self._closing: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._readers: list[apsw.Connection] = []
+        self._own = threading.local()
+        self._executor = ThreadPoolExecutor(READERS, thread_name_prefix="journal-reader")
+        self._writer = Writer(connection, head, str(path), self._deliver)
+
+    async def append(self, entries: Sequence[NewEntry]) -> list[Receipt]:
+        """Keep entries, all or none, and return once they are durable.
+
+        Raises:
+            Conflict: a key is there with another digest.
+            Overloaded: too many entries wait for the disk.
+            JournalBusy: the disk is full.
+            StorageError: the disk failed; nothing more is written.
+            InvalidInput: more entries than the queue holds, or text that is not Unicode.
+            Unavailable: the journal is closed.
+        """
+        if self._closing is not None:
+            raise Unavailable(f"{self.path} is closed; start the process again")
+        if not entries:
+            return []
+        if len(entries) > self._queue_size:
+            raise InvalidInput(f"one append holds at most {self._queue_size:,} entries; send parts")
+        if self._waiting + len(entries) > self._queue_size:
+            raise Overloaded(f"{self._waiting:,} entries wait for the disk; try again", 0.1)
+        for entry in entries:
+            _refuse_unstorable(entry)
+        answer: asyncio.Future[list[Receipt]] = self._loop.create_future()
+        self._waiting += len(entries)
+        self._writer.submit(Request(tuple(entries), self._clock.now_ns(), answer))
+        return await answer
+
+    async def read(
+        self,
+        kind: Kind,
+        *,
+        topic: str | None = None,
+        targets: Sequence[str] | None = None,
+        principal: str | None = None,
+        after: int = 0,
+        up_to: int | None = None,
+        known_by_ns: int | None = None,
+        limit: int = 100,
+        newest_first: bool = False,
+    ) -> list[Entry]:
+        """Give entries with ``after < sequence <= up_to``, in order, each checked as it is read.
+
+        Raises:
+            InvalidInput: ``limit`` is not 1 to 100,000.
+            JournalDamaged: an entry does not hold against its chain.
+            Unavailable: the journal is closed.
+        """
+        query = Query(
+            kind=kind,
+            topic=topic,
+            targets=None if targets is None else tuple(targets),
+            principal=principal,
+            after=after,
+            up_to=up_to,
+            known_by_ns=known_by_ns,
+            limit=limit,
+            newest_first=newest_first,
+        )
+        return await self._reading(lambda reader: read_page(reader, query, str(self.path)))
+
+    def head(self) -> Head:
+        """Give the newest durable entry; sequence 0 and 32 zero bytes where there is none."""
+        return self._writer.head
+
+    async def verify(self) -> Head:
+        """Follow the whole chain, check SQLite's own structures, and give the head. O(entries).
+
+        Raises:
+            JournalDamaged: something does not hold.
+        """
+
+        def everything(reader: apsw.Connection) -> Head:
+            with damage_is_loud(str(self.path)):
+                says = reader.pragma("integrity_check")
+            if says != "ok":
+                raise damaged(str(self.path), f"SQLite finds it inconsistent ({says})")
+            return verify_from(reader, Head(0, bytes(32)), str(self.path))
+
+        return await self._reading(everything)
+
+    async def close(self) -> None:
+        """Write what was accepted, then close and let the next owner in."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(asyncio.to_thread(self._close))
+        await asyncio.shield(self._closing)
+
+    def _close(self) -> None:
+        self._writer.stop()
+        self._executor.shutdown()
+        for reader in self._readers:
+            reader.close()
+        self._connection.close()
+        self._lock.release()
+
+    async def _reading(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run ``work`` on a reading thread, with that thread's own connection."""
+        if self._closing is not None:
+            raise Unavailable(f"{self.path} is closed; start the process again")
+
+        def run() -> T:
+            reader: apsw.Connection | None = getattr(self._own, "reader", None)
+            if reader is None:
+                reader = self._own.reader = connect_reader(self.path, vfs=self._vfs)
+                self._readers.append(reader)
+            return work(reader)
+
+        return await self._loop.run_in_executor(self._executor, run)
+
+    def _deliver(self, outcomes: list[tuple[Request, Outcome]]) -> None:
+        """Hand outcomes from the writing thread to the event loop, in one call for a group."""
+        try:
+            self._loop.call_soon_threadsafe(self._answer, outcomes)
+        except RuntimeError:
+            return  # The loop is closed: nobody waits.
+
+    def _answer(self, outcomes: list[tuple[Request, Outcome]]) -> None:
+        for request, outcome in outcomes:
+            self._waiting -= len(request.entries)
+            if request.answer.done():
+                continue
+            if isinstance(outcome, Exception):
+                request.answer.set_exception(outcome)
+            else:
+                request.answer.set_result(outcome)
+
+
+def _recover(
+    path: Path, expect: Head | None, vfs: str | None, synchronous: str
+) -> tuple[OwnerLock, apsw.Connection, Head]:
+    """Own the file, open it, and check it. Blocks."""
+    make_folder(path.parent)
+    lock = OwnerLock(path)
+    try:
+        with damage_is_loud(str(path)):
+            connection = connect_writer(path, synchronous=synchronous, vfs=vfs)
+        try:
+            return lock, connection, _check(connection, expect, str(path))
+        except BaseException:
+            connection.close()
+            raise
+    except (apsw.BusyError, apsw.FullError, apsw.CantOpenError) as error:
+        lock.release()
+        raise JournalBusy(
+            f"{path} cannot be opened now ({error}); free it, then try again"
+        ) from error
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _check(connection: apsw.Connection, expect: Head | None, path: str) -> Head:
+    """Follow the chain since the last mark, look for the remembered head, and set a new mark."""
+    with damage_is_loud(path):
+        newest = read_head(connection)
+        found = connection.execute("SELECT sequence, chain FROM checkpoint").fetchone()
+        mark = Head(*found) if found else Head(0, bytes(32))
+        if read_chain(connection, mark.sequence) != mark.chain:
+            raise damaged(path, f"entry {mark.sequence} is not the one that was marked as checked")
+        start = max(0, min(mark.sequence, newest.sequence - TAIL))
+        before = read_chain(connection, start)
+        if before is None:
+            raise damaged(path, f"entry {start} is missing")
+        head = verify_from(connection, Head(start, before), path)
+        if expect is not None and read_chain(connection, expect.sequence) != expect.chain:
+            raise damaged(
+                path,
+                f"it ends at entry {head.sequence} and does not hold the entry {expect.sequence} "
+                "that was acknowledged: a suffix was lost, or this is another file",
+            )
+        if head.sequence > mark.sequence:
+            connection.execute(CHECKPOINT, (head.sequence, head.chain))
+    return head
+
+
+def _refuse_unstorable(entry: NewEntry) -> None:
+    try:
+        for text in (entry.topic, entry.target, entry.principal, entry.key, entry.digest):
+            text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"text that is not Unicode cannot be kept: {error}") from error
+    if not -(2**63) <= entry.known_at_ns < 2**63:
+        raise InvalidInput("known_at_ns is not a time")

@@ -1,0 +1,180 @@
+"""Reading the journal: pages of entries by index, each checked against its chain as it is read.
+
+Used by the journal's read threads and by recovery; nothing here writes.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import apsw
+
+from relentless.proto.errors import InvalidInput
+from relentless.store.chain import GENESIS, Row, check, damaged
+from relentless.store.ports import Entry, Head, Kind
+from relentless.store.schema import COLUMNS
+
+MAX_LIMIT = 100_000
+MAX_SEQUENCE = 2**63 - 1
+
+_PAGE = f"""
+SELECT {", ".join("e." + name for name in COLUMNS.split(", "))}, before.chain
+FROM entries AS e LEFT JOIN entries AS before ON before.sequence = e.sequence - 1
+WHERE e.sequence IN (%s)
+"""  # noqa: S608 - built from constants
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What :meth:`relentless.store.ports.Journal.read` was asked for."""
+
+    kind: Kind
+    topic: str | None = None
+    targets: tuple[str, ...] | None = None
+    principal: str | None = None
+    after: int = 0
+    up_to: int | None = None
+    known_by_ns: int | None = None
+    limit: int = 100
+    newest_first: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.limit <= MAX_LIMIT:
+            raise InvalidInput(f"limit is 1 to {MAX_LIMIT:,}; read on from the last sequence")
+
+
+def read_page(connection: apsw.Connection, query: Query, path: str) -> list[Entry]:
+    """Give the entries that ``query`` asks for, in its order.
+
+    Raises:
+        JournalDamaged: an entry does not hold against its chain.
+    """
+    if query.targets is not None and not query.targets:
+        return []
+    statement, values = _select(query)
+    entries = []
+    with damage_is_loud(path):
+        for *columns, before in connection.execute(_PAGE % statement, values):
+            row = Row(*columns)
+            check(row, GENESIS if row.sequence == 1 else before, path)
+            entries.append(as_entry(row))
+    entries.sort(key=lambda entry: entry.sequence, reverse=query.newest_first)
+    return entries
+
+
+def read_head(connection: apsw.Connection) -> Head:
+    """Give the newest entry; sequence 0 in an empty journal."""
+    found = connection.execute(
+        "SELECT sequence, chain FROM entries ORDER BY sequence DESC LIMIT 1"
+    ).fetchone()
+    return Head(*found) if found else Head(0, GENESIS)
+
+
+def read_chain(connection: apsw.Connection, sequence: int) -> bytes | None:
+    """Give the chain value at ``sequence``; None where there is no such entry."""
+    if sequence == 0:
+        return GENESIS
+    found = connection.execute("SELECT chain FROM entries WHERE sequence = ?", (sequence,))
+    chain: bytes | None = found.get
+    return chain
+
+
+def verify_from(connection: apsw.Connection, start: Head, path: str) -> Head:
+    """Follow the chain from ``start`` to the newest entry and give that. O(entries followed).
+
+    Raises:
+        JournalDamaged: a link does not hold, or a sequence is missing.
+    """
+    sequence, before = start.sequence, start.chain
+    rows = f"SELECT {COLUMNS} FROM entries WHERE sequence > ? ORDER BY sequence"  # noqa: S608
+    with damage_is_loud(path):
+        for columns in connection.execute(rows, (sequence,)):
+            row = Row(*columns)
+            if row.sequence != sequence + 1:
+                raise damaged(path, f"entry {sequence + 1} is missing")
+            check(row, before, path)
+            sequence, before = row.sequence, row.chain
+    return Head(sequence, before)
+
+
+@contextmanager
+def damage_is_loud(path: str) -> Iterator[None]:
+    """Turn what SQLite says of a damaged file into the project's error."""
+    try:
+        yield
+    except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as error:
+        raise damaged(path, f"SQLite cannot read it ({error})") from error
+
+
+def as_entry(row: Row) -> Entry:
+    """Give a checked row as the contract's entry."""
+    return Entry(
+        sequence=row.sequence,
+        kind=Kind(row.kind),
+        body=row.body,
+        key=row.key,
+        principal=row.principal,
+        topic=row.topic,
+        target=row.target,
+        known_at_ns=row.known_at_ns,
+        received_at_ns=row.received_at_ns,
+        digest=row.digest,
+        chain=row.chain,
+    )
+
+
+def _select(query: Query) -> tuple[str, dict[str, str | int]]:
+    """Give the statement that finds the sequences of one page.
+
+    A page for several targets is a union with one limited walk for each: a single walk with
+    ``IN`` would have to sort everything that matches.
+    """
+    values: dict[str, str | int] = {
+        "kind": query.kind.value,
+        "after": query.after,
+        "up_to": MAX_SEQUENCE if query.up_to is None else query.up_to,
+        "limit": query.limit,
+    }
+    where = ["kind = :kind", "sequence > :after", "sequence <= :up_to"]
+    if query.known_by_ns is not None:
+        where.append("known_at_ns <= :known_by_ns")
+        values["known_by_ns"] = query.known_by_ns
+    index = "entries_kind"
+    for name, wanted in (("principal", query.principal), ("topic", query.topic)):
+        if wanted is not None:
+            where.append(f"{name} = :{name}")
+            values[name] = wanted
+            if wanted:
+                where.append(f"{name} <> ''")
+                index = f"entries_{name}"
+    if query.targets is None:
+        return _walk(index, where, query.newest_first), values
+    targets = list(dict.fromkeys(query.targets))
+    values |= {f"target{number}": target for number, target in enumerate(targets)}
+    if index != "entries_kind" or "" in targets:
+        names = ", ".join(f":target{number}" for number in range(len(targets)))
+        where.append(f"target IN ({names})")
+        return _walk(index, where, query.newest_first), values
+    walks = [
+        _walk(
+            "entries_target",
+            [*where, f"target = :target{number}", "target <> ''"],
+            query.newest_first,
+        )
+        for number in range(len(targets))
+    ]
+    return _union(walks, query.newest_first), values
+
+
+def _walk(index: str, where: Sequence[str], newest_first: bool) -> str:
+    order = "DESC" if newest_first else "ASC"
+    return (
+        f"SELECT sequence FROM entries INDEXED BY {index} "  # noqa: S608 - names from constants
+        f"WHERE {' AND '.join(where)} ORDER BY sequence {order} LIMIT :limit"
+    )
+
+
+def _union(walks: Sequence[str], newest_first: bool) -> str:
+    order = "DESC" if newest_first else "ASC"
+    joined = " UNION ALL ".join(f"SELECT * FROM ({walk})" for walk in walks)  # noqa: S608
+    return f"SELECT sequence FROM ({joined}) ORDER BY sequence {order} LIMIT :limit"  # noqa: S608
