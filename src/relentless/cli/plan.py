@@ -108,7 +108,7 @@ def _state_folder(root: Path, settings: Settings, live: bool) -> Path:
         return state
     runs = root / f"day-{settings.sandbox.day}"
     runs.mkdir(parents=True, exist_ok=True)
-    for old in sorted(runs.iterdir())[: -(KEPT_RUNS - 1)]:
+    for old in sorted(path for path in runs.iterdir() if path.is_dir())[: -(KEPT_RUNS - 1)]:
         shutil.rmtree(old, ignore_errors=True)
     state = runs / f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
     state.mkdir()

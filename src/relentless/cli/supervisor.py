@@ -178,6 +178,7 @@ class Supervisor:
             if child.process is not None and child.process.returncode is None:
                 self._on_event("killed", child.spec.name, {})
                 child.process.kill()
+                await child.process.wait()
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

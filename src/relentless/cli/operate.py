@@ -1,0 +1,114 @@
+"""The operator's commands against a running hub, and the keys."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from relentless.cli.screen import QUALITY_STYLE, eastern, number
+from relentless.configs.settings import Settings
+from relentless.proto.errors import InvalidInput
+from relentless.proto.messages import Topic
+from relentless.serving.clients.hub import HubClient
+from relentless.store.keys import KeyRing, local_credential
+from relentless.store.ports import Role
+
+
+@asynccontextmanager
+async def _hub(settings: Settings, name: str) -> AsyncIterator[HubClient]:
+    credential = local_credential(settings.paths.state, name)
+    async with HubClient(settings.hub.url, credential) as hub:
+        yield hub
+
+
+async def show_status(settings: Settings) -> None:
+    """Print the hub's state as JSON."""
+    async with _hub(settings, "reader") as hub:
+        typer.echo(json.dumps(await hub.call("get_status"), indent=2))
+
+
+async def show_context(settings: Settings, *, as_json: bool) -> None:
+    """Print the newest daily context, as a table or as JSON."""
+    async with _hub(settings, "reader") as hub:
+        context = await hub.daily_context()
+    if as_json:
+        typer.echo(context.model_dump_json(indent=2))
+        return
+    table = Table(title=f"{context.trading_date} as of {eastern(context.as_of)}")
+    for column in ("feature", "value", "previous", "observed", "known", "source", "quality"):
+        table.add_column(column, no_wrap=True)
+    for name, item in context.provenance.items():
+        table.add_row(
+            name,
+            number(item.value),
+            number(item.previous),
+            f"{item.observed_at:%Y-%m-%d}" if item.observed_at else "-",
+            eastern(item.known_at),
+            f"{item.source}{' (synthetic)' if item.origin == 'synthetic' else ''}",
+            f"[{QUALITY_STYLE[item.quality]}]{item.quality}",
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"context {context.context_id}")
+    if context.pending_bills:
+        console.print(f"{len(context.pending_bills)} bills: {', '.join(context.pending_bills[:8])}")
+
+
+async def set_halt(settings: Settings, *, halted: bool, reason: str) -> None:
+    """Halt or resume, and print who confirmed."""
+    async with _hub(settings, "operator") as hub:
+        answer = await hub.call("set_trading_halt", {"halted": halted, "reason": reason}, wait_s=10)
+    typer.echo(json.dumps(answer, indent=2))
+
+
+def create_key(
+    settings: Settings, name: str, role: str, topics: list[str], days: int | None
+) -> None:
+    """Create a key and print the credential, once.
+
+    Raises:
+        InvalidInput: a role or a topic that does not exist.
+    """
+    try:
+        chosen, subjects = Role(role), [Topic(topic) for topic in topics]
+    except ValueError as error:
+        known = f"roles: {', '.join(Role)}; topics: {', '.join(Topic)}"
+        raise InvalidInput(f"{error} ({known})") from error
+    expires = datetime.now(UTC) + timedelta(days=days) if days else None
+    typer.echo(_ring(settings).create(name, chosen, subjects or None, expires))
+
+
+def list_keys(settings: Settings) -> None:
+    """Print the keys, without their secrets."""
+    table = Table()
+    for column in ("id", "name", "role", "topics", "expires", "revoked"):
+        table.add_column(column, no_wrap=True)
+    for key in _ring(settings).keys():  # noqa: SIM118 - not a mapping
+        table.add_row(*_key_row(key))
+    Console().print(table)
+
+
+def revoke_key(settings: Settings, key_id: str) -> None:
+    """Revoke a key."""
+    _ring(settings).revoke(key_id)
+    typer.echo(f"revoked {key_id}; running processes notice within a second")
+
+
+def _ring(settings: Settings) -> KeyRing:
+    return KeyRing(settings.paths.state / "keys" / "keys.json")
+
+
+def _key_row(key: Any) -> list[str]:
+    return [
+        key.id,
+        key.name,
+        key.role,
+        ", ".join(sorted(key.topics)),
+        f"{key.expires_at:%Y-%m-%d}" if key.expires_at else "never",
+        f"{key.revoked_at:%Y-%m-%d}" if key.revoked_at else "",
+    ]

@@ -1,0 +1,134 @@
+"""``relentless up``: start everything, show it, end it in order."""
+
+import asyncio
+import contextlib
+import re
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from relentless.cli.plan import Plan
+from relentless.cli.report import Reporter, choose_reporter
+from relentless.cli.supervisor import Supervisor
+from relentless.cli.view import Snapshot, Watcher
+from relentless.configs.clock import EASTERN
+from relentless.configs.process import stop_event
+from relentless.configs.settings import Settings
+from relentless.proto.errors import InvalidSettings, RelentlessError
+from relentless.store.keys import ensure_local
+
+START_TIMEOUT_S = 90.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a run ends by itself; None is never."""
+
+    seconds: float | None = None
+    signals: int | None = None
+    moment: datetime | None = None
+
+    @classmethod
+    def parse(
+        cls, settings: Settings, for_: str | None, signals: int | None, until: str | None
+    ) -> "Limits":
+        """Read "90s", "5m", "1h", and a market time of day.
+
+        Raises:
+            InvalidSettings: neither form.
+        """
+        seconds = moment = None
+        if for_ is not None:
+            match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", for_)
+            if match is None:
+                raise InvalidSettings(f"--for takes 60s, 5m or 1h, not {for_!r}")
+            seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+        if until is not None:
+            now = settings.run_clock().now().astimezone(EASTERN)
+            try:
+                moment = datetime.fromisoformat(f"{now.date()}T{until}").replace(tzinfo=EASTERN)
+            except ValueError as error:
+                raise InvalidSettings(
+                    f"--until takes a market time such as 09:45: {error}"
+                ) from error
+        return cls(seconds, signals, moment)
+
+
+async def run_up(plan: Plan, limits: Limits, *, as_json: bool) -> int:
+    """Run until Ctrl-C or a limit; give the exit code."""
+    stop = stop_event()
+    snapshot = Snapshot(plan.title)
+    reporter = choose_reporter(plan, snapshot, as_json=as_json)
+    ensure_local(plan.settings.paths.state)
+
+    def on_process(event: str, name: str, fields: dict[str, Any]) -> None:
+        reporter.event(event, {"process": name, **fields})
+
+    supervisor = Supervisor(
+        plan.settings.paths.state / "logs", {"RELENTLESS_SETTINGS": str(plan.file)}, on_process
+    )
+    code = 0
+    with reporter:
+        try:
+            async with supervisor:
+                code = await _supervise(plan, limits, supervisor, reporter, snapshot, stop)
+                reporter.event("ending", {})
+        except RelentlessError as error:
+            reporter.event("failed", {"error": str(error)})
+            code = 1
+    reporter.summary(supervisor)
+    return code
+
+
+async def _supervise(
+    plan: Plan,
+    limits: Limits,
+    supervisor: Supervisor,
+    reporter: Reporter,
+    snapshot: Snapshot,
+    stop: asyncio.Event,
+) -> int:
+    reporter.attach(supervisor)
+    watcher = Watcher(plan.settings, snapshot, reporter.event)
+    for spec in plan.specs:
+        supervisor.start(spec)
+    tasks = [
+        asyncio.create_task(watcher.watch()),
+        asyncio.create_task(reporter.refresh()),
+        asyncio.create_task(_reach(limits, plan.settings, watcher)),
+        asyncio.create_task(stop.wait()),
+        asyncio.create_task(_all_ready(plan, supervisor)),
+    ]
+    watching, refreshing, reached, stopped, ready = tasks
+    try:
+        waiting: set[asyncio.Task[Any]] = {watching, refreshing, reached, stopped, ready}
+        while not (stopped.done() or reached.done()):
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        return 0
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _all_ready(plan: Plan, supervisor: Supervisor) -> None:
+    await supervisor.wait_ready([spec.name for spec in plan.specs], START_TIMEOUT_S)
+
+
+async def _reach(limits: Limits, settings: Settings, watcher: Watcher) -> None:
+    """Return once the first limit is reached; never without one."""
+    clock = settings.run_clock()
+    begun = time.monotonic()
+    while True:
+        if limits.seconds is not None and time.monotonic() - begun >= limits.seconds:
+            return
+        if limits.signals is not None and watcher.snapshot.signal_count >= limits.signals:
+            return
+        if limits.moment is not None and clock.now() >= limits.moment:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(watcher.signalled.wait(), 0.2)
+        watcher.signalled.clear()

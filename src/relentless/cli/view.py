@@ -1,0 +1,140 @@
+"""What a run looks like now: one snapshot, filled from the hub and the feed, shown by any reporter.
+
+The watcher is a client like any other: it holds the reader's key, calls the hub's tools and reads
+the signal feed. It never touches the processes' files.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from relentless.configs.clock import from_ns
+from relentless.configs.settings import Settings
+from relentless.proto.errors import RelentlessError
+from relentless.proto.signal import Flag, Signal
+from relentless.serving.clients.feed import FeedClient
+from relentless.serving.clients.hub import HubClient
+from relentless.store.keys import local_credential
+
+POLL_S = 0.5
+KEPT_SIGNALS = 64
+
+Notify = Callable[[str, dict[str, Any]], None]
+
+
+@dataclass
+class Snapshot:
+    """Everything that the screen shows."""
+
+    title: str
+    agents: list[dict[str, Any]] = field(default_factory=list)
+    context: dict[str, Any] | None = None
+    contexts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Every context seen, by id."""
+    signals: deque[Signal] = field(default_factory=lambda: deque(maxlen=KEPT_SIGNALS))
+    symbols: dict[int, str] = field(default_factory=dict)
+    signal_count: int = 0
+    synthetic: bool = False
+    stats: dict[str, Any] = field(default_factory=dict)
+    status: dict[str, Any] = field(default_factory=dict)
+    first_signal_s: float | None = None
+    """Wall seconds from the start of the run to the first signal."""
+    events: deque[str] = field(default_factory=lambda: deque(maxlen=6))
+
+
+class Watcher:
+    """Keeps a snapshot fresh and says what happened."""
+
+    def __init__(self, settings: Settings, snapshot: Snapshot, notify: Notify) -> None:
+        self._settings = settings
+        self._notify = notify
+        self._begun = time.monotonic()
+        self._symbols_known = False
+        self.snapshot = snapshot
+        self.signalled = asyncio.Event()
+
+    async def watch(self) -> None:
+        """Run until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._poll())
+            group.create_task(self._listen())
+
+    async def _poll(self) -> None:
+        credential = local_credential(self._settings.paths.state, "reader")
+        while True:
+            try:
+                async with HubClient(self._settings.hub.url, credential) as hub:
+                    while True:
+                        await self._look(hub)
+                        await asyncio.sleep(POLL_S)
+            except (RelentlessError, OSError, ExceptionGroup):
+                await asyncio.sleep(POLL_S)
+
+    async def _look(self, hub: HubClient) -> None:
+        snapshot = self.snapshot
+        snapshot.status = await hub.call("get_status", {})
+        predictors = snapshot.status.get("predictors") or []
+        snapshot.stats = predictors[0].get("stats", {}) if predictors else {}
+        listed = await hub.call("list_agents", {})
+        for agent in listed["agents"]:
+            self._compare_agent(agent)
+        snapshot.agents = listed["agents"]
+        newest = snapshot.status.get("context_id")
+        if newest and newest not in snapshot.contexts:
+            context = (await hub.daily_context()).model_dump(mode="json")
+            snapshot.contexts[context["context_id"]] = context
+            snapshot.context = context
+            flagged = [
+                name
+                for name, item in context["provenance"].items()
+                if item["quality"] in ("stale", "missing")
+            ]
+            self._notify(
+                "context",
+                {
+                    "context_id": context["context_id"],
+                    "as_of": context["as_of"],
+                    "flagged": flagged,
+                },
+            )
+
+    def _compare_agent(self, agent: dict[str, Any]) -> None:
+        run = agent.get("last_run")
+        before = next((a for a in self.snapshot.agents if a["agent"] == agent["agent"]), {})
+        if run and run != before.get("last_run"):
+            self._notify("agent", {"agent": agent["agent"], **run})
+
+    async def _listen(self) -> None:
+        tick = self._settings.predictor
+        credential = local_credential(self._settings.paths.state, "reader")
+        while True:
+            with contextlib.suppress(RelentlessError, OSError):
+                async with FeedClient(tick.host, tick.feed_port, credential) as feed:
+                    async for signal in feed:
+                        self._take(signal, feed.symbols)
+            await asyncio.sleep(POLL_S)
+
+    def _take(self, signal: Signal, symbols: dict[int, str]) -> None:
+        if signal.flags & Flag.HEARTBEAT:
+            return
+        snapshot = self.snapshot
+        snapshot.symbols = symbols
+        snapshot.signals.append(signal)
+        snapshot.signal_count += 1
+        snapshot.synthetic = bool(signal.flags & Flag.SYNTHETIC)
+        if snapshot.first_signal_s is None:
+            snapshot.first_signal_s = time.monotonic() - self._begun
+            self._notify(
+                "first_signal",
+                {
+                    "after_s": round(snapshot.first_signal_s, 2),
+                    "symbol": symbols.get(signal.symbol_id, str(signal.symbol_id)),
+                    "at": from_ns(signal.timestamp).isoformat(),
+                    "frame": signal.pack().hex(),
+                },
+            )
+        self.signalled.set()

@@ -1,0 +1,116 @@
+"""A run is resolved before anything starts."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from relentless.cli.plan import Wish, newest_run, plan_run
+from relentless.cli.up import Limits
+from relentless.configs.settings import Settings
+from relentless.proto.errors import InvalidSettings
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    for name in list(os.environ):
+        if name.startswith("RELENTLESS_") or name.endswith(("_API_KEY", "_SECRET_KEY")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return Settings()
+
+
+def test_without_a_key_the_shipped_day_runs_against_the_sandbox(
+    settings: Settings, tmp_path: Path
+) -> None:
+    plan = plan_run(settings, Wish(state=tmp_path / "var"))
+    chosen = plan.settings
+    assert chosen.clock.mode == "day" and chosen.clock.epoch is not None
+    assert chosen.sources.fred.url == f"http://127.0.0.1:{chosen.sandbox.port}"
+    assert chosen.sources.fred.origin == "synthetic"
+    assert "sandbox" in [spec.name for spec in plan.specs]
+    assert "2013-10-07" in plan.title and "synthetic" in plan.title
+
+
+def test_a_key_makes_it_live_and_only_that_source_real(settings: Settings, tmp_path: Path) -> None:
+    keyed = settings.model_copy(update={"fred_api_key": SecretStr("abc")})
+    plan = plan_run(keyed, Wish(state=tmp_path / "var"))
+    assert plan.settings.clock.mode == "live"
+    assert plan.settings.sources.fred.url == "https://api.stlouisfed.org"
+    assert plan.settings.sources.fred.origin == "live"
+    assert plan.settings.sources.congress.origin == "synthetic"
+    assert plan.settings.sources.congress.url.startswith("http://127.0.0.1")
+    assert any("fred: live" in note for note in plan.notes)
+    day = plan_run(keyed, Wish(day=True, state=tmp_path / "var")).settings
+    assert day.clock.mode == "day" and day.sources.fred.origin == "synthetic"
+
+
+def test_the_settings_file_is_private_and_reads_back_the_same(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_run(
+        settings.model_copy(update={"fred_api_key": SecretStr("abc")}),
+        Wish(state=tmp_path / "var"),
+    )
+    assert plan.file.stat().st_mode & 0o777 == 0o600
+    monkeypatch.setenv("RELENTLESS_SETTINGS", str(plan.file))
+    monkeypatch.setenv("RELENTLESS_HUB__PORT", "1")
+    assert Settings() == plan.settings
+    assert json.loads(plan.file.read_text())["sources"]["fred"]["key"] == "abc"
+    assert newest_run(tmp_path / "var") == plan.file
+
+
+def test_a_port_in_use_is_moved_and_said(settings: Settings, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        busy = settings.model_copy(update={"hub": settings.hub.model_copy(update={"port": port})})
+        plan = plan_run(busy, Wish(state=tmp_path / "var"))
+    assert plan.settings.hub.port != port
+    assert any(str(port) in note for note in plan.notes)
+
+
+def test_old_runs_are_removed_and_keys_stay(settings: Settings, tmp_path: Path) -> None:
+    keys = {(plan_run(settings, Wish(state=tmp_path / "var")).file.parent / "keys").resolve()}
+    for number in range(4):
+        (tmp_path / "var" / "day-2013-10-07" / f"2000010{number}T000000-1").mkdir()
+    plan = plan_run(settings, Wish(state=tmp_path / "var"))
+    keys.add((plan.file.parent / "keys").resolve())
+    assert keys == {tmp_path / "var" / "keys"}
+    assert len(list((tmp_path / "var" / "day-2013-10-07").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("wish", "says"),
+    [
+        (Wish(live=True, day=True), "exclude each other"),
+        (Wish(start="late"), "05:25"),
+        (Wish(recordings=Path("/nonexistent")), "PROVENANCE"),
+    ],
+)
+def test_wishes_that_cannot_be_met_say_what_to_do(
+    settings: Settings, tmp_path: Path, wish: Wish, says: str
+) -> None:
+    with pytest.raises(InvalidSettings, match=says):
+        plan_run(settings, Wish(**{**vars(wish), "state": tmp_path / "var"}))
+
+
+def test_half_a_pair_of_keys_is_refused(settings: Settings, tmp_path: Path) -> None:
+    half = settings.model_copy(update={"alpaca_api_key": SecretStr("abc")})
+    with pytest.raises(InvalidSettings, match="ALPACA_SECRET_KEY"):
+        plan_run(half, Wish(state=tmp_path / "var"))
+
+
+def test_limits_are_read_and_refused(settings: Settings, tmp_path: Path) -> None:
+    chosen = plan_run(settings, Wish(state=tmp_path / "var")).settings
+    assert Limits.parse(chosen, "90s", None, None).seconds == 90
+    assert Limits.parse(chosen, "5m", 3, None) == Limits(300, 3, None)
+    moment = Limits.parse(chosen, None, None, "09:45").moment
+    assert moment is not None and moment.isoformat() == "2013-10-07T09:45:00-04:00"
+    for bad in ({"for_": "soon", "until": None}, {"for_": None, "until": "late"}):
+        with pytest.raises(InvalidSettings):
+            Limits.parse(chosen, signals=None, **bad)
