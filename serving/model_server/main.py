@@ -1,0 +1,153 @@
+"""The model server's process: load, open the port, poll, and end in order.
+
+The port opens after the first load, so an open port means ready, as with TensorFlow Serving.
+"""
+
+import signal
+import threading
+from concurrent import futures
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import structlog
+from grpc_health.v1 import (  # type: ignore[import-untyped]
+    health,
+    health_pb2,
+    health_pb2_grpc,
+)
+
+from relentless.configs.process import announce, configure_logging
+from relentless.configs.settings import HERE as CONFIGS
+from relentless.configs.settings import Settings
+from relentless.proto.errors import ModelUnavailable
+from relentless.serving.model_server.capi import TFError, library
+from relentless.serving.model_server.config import ModelConfig, read_config
+from relentless.serving.model_server.manager import Manager
+from relentless.serving.model_server.services import ModelService, PredictionService
+from relentless.serving.model_server.session import SavedModelSession
+from relentless.serving.model_server.warmup import admit
+from relentless.serving.tf_protos import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+log = structlog.get_logger(__name__)
+
+MODELS_CONFIG = CONFIGS / "tfserving" / "models.config"
+SERVICES = ("PredictionService", "ModelService")
+WORKERS = 4
+MAX_RPCS = 256
+POLL_S = 1.0
+GRACE_S = 2.0
+
+REQUIRED = ("serving_default", "encode_context", "fold_context", "predict_folded")
+"""The signatures without which a version of our model does not serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelServer:
+    """A server that listens, and what stands behind it."""
+
+    address: str
+    grpc: grpc.Server
+    manager: Manager
+    health: health.HealthServicer
+
+    def stop(self, grace_s: float = GRACE_S) -> None:
+        """Refuse new calls, let those inside finish, then unload."""
+        self.health.enter_graceful_shutdown()
+        self.grpc.stop(grace_s).wait(grace_s + 0.5)
+        self.manager.close()
+
+
+def load_version(
+    name: str, version: int, folder: Path, required: tuple[str, ...] = ()
+) -> SavedModelSession:
+    """Load a version and let it pass its checks and its warm-up.
+
+    Raises:
+        TFError: it must not serve.
+    """
+    session = SavedModelSession(folder)
+    try:
+        count = admit(session, folder, version, required)
+    except BaseException:
+        session.close()
+        raise
+    log.info("version warmed up", model=name, version=version, requests=count)
+    return session
+
+
+def configs_for(settings: Settings) -> tuple[ModelConfig, ...]:
+    """Give what to serve: the shipped config file's models, under the settings' model root.
+
+    Raises:
+        InvalidSettings: the file does not parse, or lacks the model of the settings.
+    """
+    name = settings.model_server.name
+    root = settings.paths.models
+    configs = read_config(MODELS_CONFIG, root)
+    if any(config.name == name for config in configs):
+        return tuple(config for config in configs if config.name == name)
+    return (ModelConfig(name, (root / name).resolve()),)
+
+
+def serve(
+    address: str, configs: tuple[ModelConfig, ...], root: Path, required: tuple[str, ...] = ()
+) -> ModelServer:
+    """Load the models, then listen on "host:port" (port 0: any) or "unix:path".
+
+    Raises:
+        ModelUnavailable: no version of a model loads, or the address is taken.
+    """
+    library()
+    manager = Manager(lambda name, v, folder: load_version(name, v, folder, required))
+    try:
+        manager.configure(configs, labels_ahead=True)
+    except TFError as error:
+        raise ModelUnavailable(f"the model server cannot start: {error}") from error
+    server = grpc.server(
+        futures.ThreadPoolExecutor(WORKERS, thread_name_prefix="model-server"),
+        maximum_concurrent_rpcs=MAX_RPCS,
+        options=[
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        PredictionService(manager), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+        ModelService(manager, root, labels_ahead=True), server
+    )
+    watch = health.HealthServicer()
+    for name in ("", *SERVICES, *(f"tensorflow.serving.{service}" for service in SERVICES)):
+        watch.set(name, health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(watch, server)
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise ModelUnavailable(f"the model server cannot listen on {address}: {error}") from error
+    server.start()
+    bound = address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
+    return ModelServer(bound, server, manager, watch)
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        ModelUnavailable: as ``serve``.
+        InvalidSettings: as ``configs_for``.
+    """
+    configure_logging("model-server")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    name = settings.model_server.name
+    server = serve(
+        settings.model_server.address, configs_for(settings), settings.paths.models, REQUIRED
+    )
+    announce("model-server", address=server.address, versions=server.manager.available(name))
+    while not stop.wait(POLL_S):
+        server.manager.poll()
+    server.stop()
