@@ -1,12 +1,9 @@
 """The journal in SQLite: the asyncio front of one writing thread and two reading ones.
 
-It owns its file exclusively. Opening is recovery: whether the last process ended well or was
-killed, the same code checks the same things. The chain is followed from the last mark (and at
-least over the last thousand entries), so that opening takes as long with ten entries as with ten
-million; :meth:`SqliteJournal.verify` follows all of it.
-
-Above: the hub, the predictor and the trading agent, each with a file of its own. Below:
-:mod:`~relentless.store.writer`, :mod:`~relentless.store.reading`, :mod:`~relentless.store.chain`.
+It owns its file exclusively, and what it serves was checked against the digest chain. Above: the
+hub, the predictor and the trading agent, each with a file of its own. Below:
+:mod:`~relentless.store.recovery` opens, :mod:`~relentless.store.writer` writes,
+:mod:`~relentless.store.reading` reads.
 """
 
 import asyncio
@@ -19,26 +16,17 @@ from typing import TypeVar
 import apsw
 
 from relentless.configs.clock import Clock
-from relentless.proto.errors import InvalidInput, JournalBusy, Overloaded, Unavailable
+from relentless.proto.errors import InvalidInput, Overloaded, Unavailable
 from relentless.store.chain import damaged
-from relentless.store.lock import OwnerLock, make_folder
+from relentless.store.lock import OwnerLock
 from relentless.store.ports import Entry, Head, Kind, NewEntry, Receipt
-from relentless.store.reading import (
-    Query,
-    damage_is_loud,
-    read_chain,
-    read_head,
-    read_page,
-    verify_from,
-)
-from relentless.store.schema import CHECKPOINT, connect_reader, connect_writer
+from relentless.store.reading import Query, read_page, typed_errors, verify_from
+from relentless.store.recovery import recover
+from relentless.store.schema import connect_reader
 from relentless.store.writer import Outcome, Request, Writer
 
 QUEUE_SIZE = 8_192
 """Entries that may wait for the disk before an append is refused."""
-
-TAIL = 1_000
-"""Newest entries that every opening checks, marked or not."""
 
 READERS = 2
 """A long read must not hold up an inbox."""
@@ -65,7 +53,7 @@ async def open_journal(
         JournalDamaged: the chain does not hold, or the remembered head is not there.
         StorageError: the file is no journal of this version.
     """
-    lock, connection, head = await asyncio.to_thread(_recover, path, expect, vfs, synchronous)
+    lock, connection, head = await asyncio.to_thread(recover, path, expect, vfs, synchronous)
     return SqliteJournal(path, clock, lock, connection, head, vfs=vfs, queue_size=queue_size)
 
 
@@ -172,8 +160,7 @@ class SqliteJournal:
         """
 
         def everything(reader: apsw.Connection) -> Head:
-            with damage_is_loud(str(self.path)):
-                says = reader.pragma("integrity_check")
+            says = reader.pragma("integrity_check")
             if says != "ok":
                 raise damaged(str(self.path), f"SQLite finds it inconsistent ({says})")
             return verify_from(reader, Head(0, bytes(32)), str(self.path))
@@ -200,11 +187,12 @@ class SqliteJournal:
             raise Unavailable(f"{self.path} is closed; start the process again")
 
         def run() -> T:
-            reader: apsw.Connection | None = getattr(self._own, "reader", None)
-            if reader is None:
-                reader = self._own.reader = connect_reader(self.path, vfs=self._vfs)
-                self._readers.append(reader)
-            return work(reader)
+            with typed_errors(str(self.path)):
+                reader: apsw.Connection | None = getattr(self._own, "reader", None)
+                if reader is None:
+                    reader = self._own.reader = connect_reader(self.path, vfs=self._vfs)
+                    self._readers.append(reader)
+                return work(reader)
 
         return await self._loop.run_in_executor(self._executor, run)
 
@@ -224,54 +212,6 @@ class SqliteJournal:
                 request.answer.set_exception(outcome)
             else:
                 request.answer.set_result(outcome)
-
-
-def _recover(
-    path: Path, expect: Head | None, vfs: str | None, synchronous: str
-) -> tuple[OwnerLock, apsw.Connection, Head]:
-    """Own the file, open it, and check it. Blocks."""
-    make_folder(path.parent)
-    lock = OwnerLock(path)
-    try:
-        with damage_is_loud(str(path)):
-            connection = connect_writer(path, synchronous=synchronous, vfs=vfs)
-        try:
-            return lock, connection, _check(connection, expect, str(path))
-        except BaseException:
-            connection.close()
-            raise
-    except (apsw.BusyError, apsw.FullError, apsw.CantOpenError) as error:
-        lock.release()
-        raise JournalBusy(
-            f"{path} cannot be opened now ({error}); free it, then try again"
-        ) from error
-    except BaseException:
-        lock.release()
-        raise
-
-
-def _check(connection: apsw.Connection, expect: Head | None, path: str) -> Head:
-    """Follow the chain since the last mark, look for the remembered head, and set a new mark."""
-    with damage_is_loud(path):
-        newest = read_head(connection)
-        found = connection.execute("SELECT sequence, chain FROM checkpoint").fetchone()
-        mark = Head(*found) if found else Head(0, bytes(32))
-        if read_chain(connection, mark.sequence) != mark.chain:
-            raise damaged(path, f"entry {mark.sequence} is not the one that was marked as checked")
-        start = max(0, min(mark.sequence, newest.sequence - TAIL))
-        before = read_chain(connection, start)
-        if before is None:
-            raise damaged(path, f"entry {start} is missing")
-        head = verify_from(connection, Head(start, before), path)
-        if expect is not None and read_chain(connection, expect.sequence) != expect.chain:
-            raise damaged(
-                path,
-                f"it ends at entry {head.sequence} and does not hold the entry {expect.sequence} "
-                "that was acknowledged: a suffix was lost, or this is another file",
-            )
-        if head.sequence > mark.sequence:
-            connection.execute(CHECKPOINT, (head.sequence, head.chain))
-    return head
 
 
 def _refuse_unstorable(entry: NewEntry) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import apsw
 
-from relentless.proto.errors import InvalidInput
+from relentless.proto.errors import InvalidInput, JournalBusy, StorageError
 from relentless.store.chain import GENESIS, Row, check, damaged
 from relentless.store.ports import Entry, Head, Kind
 from relentless.store.schema import COLUMNS
@@ -53,11 +53,10 @@ def read_page(connection: apsw.Connection, query: Query, path: str) -> list[Entr
         return []
     statement, values = _select(query)
     entries = []
-    with damage_is_loud(path):
-        for *columns, before in connection.execute(_PAGE % statement, values):
-            row = Row(*columns)
-            check(row, GENESIS if row.sequence == 1 else before, path)
-            entries.append(as_entry(row))
+    for *columns, before in connection.execute(_PAGE % statement, values):
+        row = Row(*columns)
+        check(row, GENESIS if row.sequence == 1 else before, path)
+        entries.append(as_entry(row))
     entries.sort(key=lambda entry: entry.sequence, reverse=query.newest_first)
     return entries
 
@@ -87,22 +86,33 @@ def verify_from(connection: apsw.Connection, start: Head, path: str) -> Head:
     """
     sequence, before = start.sequence, start.chain
     rows = f"SELECT {COLUMNS} FROM entries WHERE sequence > ? ORDER BY sequence"  # noqa: S608
-    with damage_is_loud(path):
-        for columns in connection.execute(rows, (sequence,)):
-            row = Row(*columns)
-            if row.sequence != sequence + 1:
-                raise damaged(path, f"entry {sequence + 1} is missing")
-            check(row, before, path)
-            sequence, before = row.sequence, row.chain
+    for columns in connection.execute(rows, (sequence,)):
+        row = Row(*columns)
+        if row.sequence != sequence + 1:
+            raise damaged(path, f"entry {sequence + 1} is missing")
+        check(row, before, path)
+        sequence, before = row.sequence, row.chain
     return Head(sequence, before)
 
 
 @contextmanager
-def damage_is_loud(path: str) -> Iterator[None]:
-    """Turn what SQLite says of a damaged file into the project's error."""
+def typed_errors(path: str) -> Iterator[None]:
+    """Turn what SQLite says into the project's errors.
+
+    Our statements are constants: one that SQLite cannot run means a file that we did not write.
+
+    Raises:
+        JournalBusy: locked, out of space or of descriptors.
+        StorageError: the device failed.
+        JournalDamaged: anything else.
+    """
     try:
         yield
-    except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as error:
+    except (apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.CantOpenError) as error:
+        raise JournalBusy(f"{path} cannot be used now ({error}); free it, then retry") from error
+    except (apsw.IOError, apsw.NoMemError) as error:
+        raise StorageError(f"{path}: reading failed ({error}); look at the device") from error
+    except (apsw.Error, UnicodeDecodeError) as error:
         raise damaged(path, f"SQLite cannot read it ({error})") from error
 
 

@@ -1,0 +1,69 @@
+"""Opening a journal is recovery: whether its last process ended well or was killed, the same code.
+
+The chain is followed from the last mark, and at least over the newest thousand entries, so that
+opening takes as long with ten entries as with ten million. What was lost at the end without a
+trace (SQLite drops a damaged suffix of its log silently) only somebody who remembers the head can
+notice: hence ``expect``.
+"""
+
+from pathlib import Path
+
+import apsw
+
+from relentless.store.chain import GENESIS, damaged
+from relentless.store.lock import OwnerLock, make_folder
+from relentless.store.ports import Head
+from relentless.store.reading import read_chain, read_head, typed_errors, verify_from
+from relentless.store.schema import CHECKPOINT, connect_writer
+
+TAIL = 1_000
+"""Newest entries that every opening checks, marked or not."""
+
+
+def recover(
+    path: Path, expect: Head | None, vfs: str | None, synchronous: str
+) -> tuple[OwnerLock, apsw.Connection, Head]:
+    """Own the file, open it, and check it. Blocks.
+
+    Raises:
+        JournalBusy: another owner has the file.
+        JournalDamaged: the chain does not hold, or ``expect`` is not there.
+        StorageError: the file is no journal of this version.
+    """
+    make_folder(path.parent)
+    lock = OwnerLock(path)
+    try:
+        with typed_errors(str(path)):
+            connection = connect_writer(path, synchronous=synchronous, vfs=vfs)
+        try:
+            return lock, connection, _check(connection, expect, str(path))
+        except BaseException:
+            connection.close()
+            raise
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _check(connection: apsw.Connection, expect: Head | None, path: str) -> Head:
+    """Follow the chain since the last mark, look for the remembered head, and set a new mark."""
+    with typed_errors(path):
+        newest = read_head(connection)
+        found = connection.execute("SELECT sequence, chain FROM checkpoint").fetchone()
+        mark = Head(*found) if found else Head(0, GENESIS)
+        if read_chain(connection, mark.sequence) != mark.chain:
+            raise damaged(path, f"entry {mark.sequence} is not the one that was marked as checked")
+        start = max(0, min(mark.sequence, newest.sequence - TAIL))
+        before = read_chain(connection, start)
+        if before is None:
+            raise damaged(path, f"entry {start} is missing")
+        head = verify_from(connection, Head(start, before), path)
+        if expect is not None and read_chain(connection, expect.sequence) != expect.chain:
+            raise damaged(
+                path,
+                f"it ends at entry {head.sequence} and does not hold the entry {expect.sequence} "
+                "that was acknowledged: a suffix was lost, or this is another file",
+            )
+        if head.sequence > mark.sequence:
+            connection.execute(CHECKPOINT, (head.sequence, head.chain))
+    return head
