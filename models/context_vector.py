@@ -46,6 +46,12 @@ SCALES: dict[str, Scale] = {
     "yield_curve_10y3m": Scale(1.5, 1.25),  # percentage points
     "breakeven_5y": Scale(2.0, 0.6),  # per cent
     "core_inflation": Scale(2.2, 0.8),  # per cent in twelve months
+    "headline_inflation": Scale(2.5, 1.5),  # per cent in twelve months
+    "unemployment_rate": Scale(6.0, 2.0),  # per cent
+    "treasury_10y_delta": Scale(0.0, 0.06),  # percentage points in a business day
+    "treasury_10y_zscore": Scale(0.0, 1.0),
+    "yield_curve_10y2y_zscore": Scale(0.0, 1.0),
+    "dollar_index_zscore": Scale(0.0, 1.0),
 }
 """Every feature the network sees: the context's floats, the stance, and further ones by name."""
 
