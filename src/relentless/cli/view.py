@@ -6,6 +6,7 @@ the signal feed. It never touches the processes' files.
 
 import asyncio
 import contextlib
+import json
 import time
 from collections import deque
 from collections.abc import Callable
@@ -86,6 +87,7 @@ class Watcher:
         newest = snapshot.status.get("context_id")
         if newest and newest not in snapshot.contexts:
             context = (await hub.daily_context()).model_dump(mode="json")
+            self._save(context)
             snapshot.contexts[context["context_id"]] = context
             snapshot.context = context
             flagged = [
@@ -101,6 +103,14 @@ class Watcher:
                     "flagged": flagged,
                 },
             )
+
+    def _save(self, context: dict[str, Any]) -> None:
+        """Keep every context seen as a file, for people and for checks."""
+        folder = self._settings.paths.state / "contexts"
+        folder.mkdir(exist_ok=True)
+        stamp = context["as_of"].replace(":", "").replace("-", "")
+        path = folder / f"{stamp}-{context['context_id'][:12]}.json"
+        path.write_text(json.dumps(context, indent=1, sort_keys=True))
 
     def _compare_agent(self, agent: dict[str, Any]) -> None:
         run = agent.get("last_run")
