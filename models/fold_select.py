@@ -7,12 +7,12 @@ is not the agent that its topic belongs to; one whose topic or known_at nobody r
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from relentless.proto.messages import AGENT_TOPICS, BROADCAST, ContextMessage, Origin, Topic
 
-_EARLIEST_SEQUENCE = -1
+_EVERYBODY = (None, BROADCAST)
 _WORST_FIRST = (Origin.SYNTHETIC, Origin.RECORDED, Origin.LIVE)
 _OWNER: Mapping[Topic, str] = {topic: agent for agent, topic in AGENT_TOPICS.items()}
 
@@ -57,39 +57,31 @@ def worst(origins: Iterable[Origin]) -> Origin:
     return next((origin for origin in _WORST_FIRST if origin in seen), Origin.LIVE)
 
 
-def _story(context: Mapping[str, Any], message: ContextMessage) -> str:
+def _about_story(context: Mapping[str, Any], message: ContextMessage) -> str:
     story = context.get("story_id") or message.message_id or message.content_digest()
     return f"{context['asset']}\n{story}"
 
 
-_KEYS: Mapping[Topic, Callable[[Mapping[str, Any], ContextMessage], str]] = {
-    Topic.LEGISLATION: lambda context, _: str(context["bill_id"]),
-    Topic.RATES: lambda context, _: str(context["series_id"]),
-    Topic.NEWS: _story,
-    Topic.OPTIONS_FLOW: lambda context, _: str(context["symbol"]),
-    Topic.INSIDER: lambda context, _: str(context["symbol"]),
-    Topic.EARNINGS_CALENDAR: lambda context, _: (
-        f"{context['symbol']}\n{context.get('fiscal_quarter') or ''}"
-    ),
-    Topic.ECONOMIC_CALENDAR: lambda context, _: (
-        f"{context['event']}\n{str(context['release_at'])[:10]}"
-    ),
+def _about(*names: str) -> Callable[[Mapping[str, Any], ContextMessage], str]:
+    if len(names) == 1:
+        return lambda context, _: str(context[names[0]])
+    return lambda context, _: "\n".join(str(context.get(name) or "") for name in names)
+
+
+def _about_release(context: Mapping[str, Any], message: ContextMessage) -> str:
+    return f"{context['event']}\n{str(context['release_at'])[:10]}"
+
+
+_ABOUT: Mapping[Topic, Callable[[Mapping[str, Any], ContextMessage], str]] = {
+    Topic.LEGISLATION: _about("bill_id"),
+    Topic.RATES: _about("series_id"),
+    Topic.NEWS: _about_story,
+    Topic.OPTIONS_FLOW: _about("symbol"),
+    Topic.INSIDER: _about("symbol"),
+    Topic.EARNINGS_CALENDAR: _about("symbol", "fiscal_quarter"),
+    Topic.ECONOMIC_CALENDAR: _about_release,
 }
-"""What a message of each topic is about. A topic without a key has no part in a context."""
-
-
-def _rank(item: Item) -> tuple[datetime, datetime, int]:
-    if item.message.topic is Topic.RATES:
-        # A late revision of an old period must not hide the newest period.
-        return (item.observed_at, item.known_at, item.sequence)
-    return (item.known_at, item.observed_at, item.sequence)
-
-
-def _admissible(message: ContextMessage, as_of: datetime) -> bool:
-    topic, known_at = message.topic, message.known_at
-    if topic is None or topic not in _KEYS or known_at is None or known_at > as_of:
-        return False
-    return message.target_agent in (None, BROADCAST) and message.source_agent == _OWNER[topic]
+"""What a message of each topic is about. A topic without an entry has no part in a context."""
 
 
 def select(
@@ -97,20 +89,53 @@ def select(
 ) -> dict[Topic, dict[str, Item]]:
     """Give the messages that stand, by topic and by what they are about.
 
-    Newest is by (known_at, observed_at, sequence), for rates by (observed_at, known_at, sequence).
-    The order in which the messages come makes no difference.
+    Newest is by (known_at, observed_at, sequence), for rates by (observed_at, known_at, sequence):
+    a late revision of an old period does not hide the newest period. The order in which the
+    messages come makes no difference.
     """
-    standing: dict[Topic, dict[str, Item]] = {topic: {} for topic in _KEYS}
+    standing: dict[Topic, dict[str, _Candidate]] = {topic: {} for topic in _ABOUT}
     for sequence, message in messages:
-        if not _EARLIEST_SEQUENCE < sequence <= head or not _admissible(message, as_of):
-            continue
         topic, known_at = message.topic, message.known_at
-        if topic is None or known_at is None:
+        if (
+            sequence > head
+            or topic is None
+            or topic not in standing
+            or known_at is None
+            or message.source_agent != _OWNER[topic]
+            or message.target_agent not in _EVERYBODY
+        ):
             continue
-        item = Item(sequence, message, known_at, message.observed_at or known_at)
-        about = standing[topic]
-        key = _KEYS[topic](message.context, message)
+        # In one zone comparisons are ten times as fast; most of a fold's time is spent here.
+        known_at = known_at.astimezone(UTC)
+        if known_at > as_of:
+            continue
+        first = known_at
+        if topic is Topic.RATES and message.observed_at is not None:
+            first = message.observed_at.astimezone(UTC)
+        about, key = standing[topic], _ABOUT[topic](message.context, message)
         before = about.get(key)
-        if before is None or _rank(item) > _rank(before):
-            about[key] = item
-    return standing
+        if (
+            before is None
+            or first > before[0]
+            or (first == before[0] and _later(message, sequence, before))
+        ):
+            about[key] = (first, sequence, message)
+    return {
+        topic: {key: _item(sequence, message) for key, (_, sequence, message) in about.items()}
+        for topic, about in standing.items()
+    }
+
+
+_Candidate = tuple[datetime, int, ContextMessage]
+
+
+def _later(message: ContextMessage, sequence: int, before: _Candidate) -> bool:
+    """Break a tie of the first time by both times, then by sequence."""
+    new, old = _item(sequence, message), _item(before[1], before[2])
+    return (new.known_at, new.observed_at, sequence) > (old.known_at, old.observed_at, before[1])
+
+
+def _item(sequence: int, message: ContextMessage) -> Item:
+    known_at = (message.known_at or message.timestamp).astimezone(UTC)
+    observed_at = message.observed_at.astimezone(UTC) if message.observed_at else known_at
+    return Item(sequence, message, known_at, observed_at)
