@@ -202,8 +202,8 @@ class Hub(Protocol):
         self,
         *,
         name: str | None = None,
-        topics: Sequence[str] | None = None,
-        schedule: Sequence[str] | None = None,
+        topics: Sequence[str] = (),
+        schedule: Sequence[str] = (),
         last_run: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Register, and renew the lease."""

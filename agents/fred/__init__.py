@@ -1,0 +1,5 @@
+"""The FRED agent: eighteen series of interest rates, spreads, prices and employment."""
+
+from relentless.agents.fred.agent import FredAgent
+
+__all__ = ["FredAgent"]
