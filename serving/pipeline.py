@@ -1,0 +1,329 @@
+"""The tick pipeline: packed ticks in, one sealed 64-byte frame out for each, in one thread.
+
+A :class:`Lane` is one stream of ticks with its own feature state: the live feed has one, the gRPC
+service another. Its steps: ``kernels.prepare`` (decode, gates), ``models.features`` (incremental),
+the model (``ports.Predictor``, stable and canary), ``kernels.finish`` (policy, gates, frames). It
+batches whatever has arrived and never waits. Nothing here does I/O; who calls it owns the clock,
+the lease and the feed.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from relentless.configs.clock import to_ns
+from relentless.models import context_vector, features
+from relentless.models.policy import PolicyLimits, new_tracker
+from relentless.proto.errors import ModelError
+from relentless.proto.messages import DailyContext
+from relentless.proto.signal import SIGNAL_SIZE
+from relentless.proto.tick import TICK_SIZE
+from relentless.serving import kernels
+from relentless.serving.gates import ContextAge, EmitLimits, GateCounts, RateLimit, Reason
+from relentless.serving.ports import HEADS, Embedded, Predictor
+
+CAPACITY = 4_096
+"""Ticks in one step; a longer batch is cut by :meth:`Lane.process`'s caller."""
+STRATEGY_ID = 1
+BucketOf = Callable[[int, int], int]
+"""(symbol number, minute since the Unix epoch) -> routing bucket in [0, 10,000)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveContext:
+    """A daily context as the lanes use it: encoded once for each version that serves."""
+
+    context: DailyContext
+    as_of_ns: int
+    stable: Embedded
+    canary: Embedded | None
+
+
+def activate(engine: Predictor, context: DailyContext) -> ActiveContext:
+    """Encode a daily context for every version that serves.
+
+    Raises:
+        ModelError: no stable version, or the engine cannot encode.
+    """
+    labels = engine.labels()
+    vector = context_vector.vectorise(context)
+    if "stable" not in labels:
+        raise ModelError("no model version has the label stable; look at the model repository")
+    stable = engine.encode(vector, context.short_id, labels["stable"])
+    canary = labels.get("canary")
+    return ActiveContext(
+        context=context,
+        as_of_ns=to_ns(context.as_of),
+        stable=stable,
+        canary=engine.encode(vector, context.short_id, canary) if canary is not None else None,
+    )
+
+
+class Output(NamedTuple):
+    """What became of a batch. The arrays are scratch: read them before the next step."""
+
+    frames: npt.NDArray[np.uint8]
+    """Every tick's frame in order, shape [N, 64]; sequence 0 where refused."""
+    reasons: npt.NDArray[np.uint8]
+    """``gates.Reason`` of each, shape [N]."""
+    passed: int
+    """How many passed."""
+
+    def emitted(self) -> npt.NDArray[np.uint8]:
+        """Give the frames that passed, shape [passed, 64]."""
+        if self.passed == len(self.reasons):
+            return self.frames
+        passed: npt.NDArray[np.uint8] = self.frames[self.reasons == 0]
+        return passed
+
+
+class StageTimes(NamedTuple):
+    """Moments of one step, ``time.perf_counter_ns``: the stages lie between them."""
+
+    start: int
+    prepared: int
+    featured: int
+    predicted: int
+    finished: int
+
+
+class Lane:
+    """One stream of ticks with its own state. Not safe for two threads at once."""
+
+    def __init__(
+        self,
+        engine: Predictor,
+        bucket_of: BucketOf,
+        *,
+        symbols: int = 64,
+        policy: PolicyLimits | None = None,
+        limits: EmitLimits | None = None,
+        signals_per_s: int = 2_000_000,
+        max_age_ns: int = 28 * 3_600_000_000_000,
+        canary_share: float = 0.0,
+    ) -> None:
+        self.engine = engine
+        self.counts = GateCounts()
+        self.canary_share = canary_share
+        self.ticks = 0
+        self.times = StageTimes(0, 0, 0, 0, 0)
+        self._bucket_of = bucket_of
+        self._known = 0
+        self._policy = policy or PolicyLimits()
+        self._limits = limits or EmitLimits()
+        self._rate = RateLimit(signals_per_s)
+        self._max_age_ns = max_age_ns
+        self._active: ActiveContext | None = None
+        self._state = features.new_state(1)
+        self._tracker = new_tracker(1)
+        self._symbols = np.zeros((1, kernels.SYMBOL_COLUMNS), np.int64)
+        self._scratch(CAPACITY)
+        self.know(symbols)
+
+    def _scratch(self, n: int) -> None:
+        self._columns = np.zeros((kernels.COLUMNS, n), np.uint64)
+        self._ids = np.zeros(n, np.int64)
+        self._rows = np.zeros(n, np.int64)
+        self._conditions = np.zeros(n, np.uint32)
+        self._not_last = np.zeros(n, np.uint8)
+        self._reason = np.zeros(n, np.uint8)
+        self._bucket = np.zeros(n, np.int64)
+        self._features = np.zeros((n, features.FEATURES), np.float32)
+        self._heads = np.zeros((n, len(HEADS)), np.float32)
+        self._version = np.zeros(n, np.uint32)
+        self._floats = np.zeros((4, n), np.float32)
+        self._integers = np.zeros(n, np.uint32)
+        self._bytes = np.zeros((2, n), np.uint8)
+        self._flags = np.zeros(n, np.uint16)
+        self._out = np.zeros((n, SIGNAL_SIZE // 4), np.uint32)
+        self._frames = self._out.view(np.uint8)
+        floats = self._columns.view(np.float64)
+        self._ts = self._columns[kernels.TS].view(np.int64)
+        self._price, self._bid, self._ask, self._volume = (
+            floats[k] for k in (kernels.PRICE, kernels.BID, kernels.ASK, kernels.VOLUME)
+        )
+
+    @property
+    def active(self) -> ActiveContext | None:
+        """The context in force."""
+        return self._active
+
+    def use(self, active: ActiveContext | None) -> None:
+        """Join every later tick to this context; None: to none, and all are refused."""
+        self._active = active
+
+    def know(self, count: int) -> None:
+        """Take the symbols up to number ``count`` as known; rows grow by doubling."""
+        self._known = max(self._known, count)
+        have = len(self._state)
+        if count < have:
+            return
+        more = max(count + 1, 2 * have) - have
+        self._state = np.concatenate([self._state, features.new_state(more)])
+        self._tracker = np.concatenate([self._tracker, new_tracker(more)])
+        rows = np.zeros((more, kernels.SYMBOL_COLUMNS), np.int64)
+        rows[:, kernels.MINUTE] = -1
+        self._symbols = np.concatenate([self._symbols, rows])
+
+    def hold(self, symbol: int, held: bool) -> None:
+        """Refuse a symbol's results while its trading is halted."""
+        if 0 < symbol < len(self._symbols):
+            self._symbols[symbol, kernels.HELD] = held
+
+    def quote(self, symbol: int, bid: float, ask: float) -> None:
+        """Take a quote without a trade into the features."""
+        if 0 < symbol <= self._known:
+            features.update_quote(self._state, symbol, bid, ask)
+
+    def process(
+        self,
+        ticks: npt.NDArray[np.uint8],
+        *,
+        now_ns: int,
+        refuse: Callable[[], int],
+        first_sequence: int = 0,
+        shed: int = 0,
+    ) -> Output:
+        """Take packed ticks, shape [N, 48] and at most ``CAPACITY``, through every step.
+
+        Args:
+            ticks: C-contiguous bytes of whole ticks.
+            now_ns: market time, for the context's age.
+            refuse: asked after the model answered: a reason that holds for all, or 0.
+            first_sequence: the first sequence of what passes; 0 numbers nothing.
+            shed: the first ``shed`` ticks move the state and are not predicted.
+        """
+        n = len(ticks)
+        t0 = time.perf_counter_ns()
+        unrouted = kernels.prepare(
+            ticks.reshape(-1).view(np.uint64).reshape(n, TICK_SIZE // 8),
+            self._columns,
+            self._ids,
+            self._rows,
+            self._conditions,
+            self._not_last,
+            self._reason,
+            self._bucket,
+            self._tracker,
+            self._symbols,
+            self._known,
+            self._age(now_ns),
+        )
+        if unrouted:
+            self._route(n)
+        t1 = time.perf_counter_ns()
+        features.update_many(
+            self._state,
+            self._rows[:n],
+            self._ts[:n],
+            self._price[:n],
+            self._volume[:n],
+            self._bid[:n],
+            self._ask[:n],
+            self._not_last[:n],
+            self._features[:n],
+        )
+        if shed:
+            self._shed(shed)
+        t2 = time.perf_counter_ns()
+        heads, canary = self._predict(n)
+        t3 = time.perf_counter_ns()
+        output = self._finish(n, heads, canary, refuse, first_sequence, t3)
+        self.ticks += n
+        self.times = StageTimes(t0, t1, t2, t3, time.perf_counter_ns())
+        return output
+
+    def _age(self, now_ns: int) -> ContextAge:
+        if self._active is None:
+            return ContextAge(False, 0, now_ns, self._max_age_ns)
+        return ContextAge(True, self._active.as_of_ns, now_ns, self._max_age_ns)
+
+    def _shed(self, count: int) -> None:
+        head = self._reason[:count]
+        head[head == 0] = Reason.SHED
+
+    def _route(self, n: int) -> None:
+        """Find the buckets that the symbols' rows do not hold yet: once a symbol and minute."""
+        for i in np.flatnonzero(self._bucket[:n] == kernels.UNROUTED):
+            row, minute = int(self._rows[i]), int(self._ts[i]) // kernels.MINUTE_NS
+            own = self._symbols[row]
+            if own[kernels.MINUTE] != minute:
+                own[kernels.BUCKET] = self._bucket_of(row, minute)
+                own[kernels.MINUTE] = minute
+            self._bucket[i] = own[kernels.BUCKET]
+
+    def _predict(self, n: int) -> tuple[npt.NDArray[np.float32], int]:
+        """Give the heads of ``n`` ticks, and the canary's version where it took part (else 0)."""
+        active = self._active
+        if active is None or self._reason[:n].all():
+            self._version[:n] = active.stable.version if active else 0
+            return self._heads, 0
+        try:
+            return self._predict_split(n, active)
+        except ModelError:
+            reason = self._reason[:n]
+            reason[reason == 0] = Reason.MODEL
+            return self._heads, 0
+
+    def _predict_split(self, n: int, active: ActiveContext) -> tuple[npt.NDArray[np.float32], int]:
+        rows = self._features[:n]
+        self._version[:n] = active.stable.version
+        canary = active.canary
+        threshold = int(self.canary_share * kernels.BUCKETS)
+        if canary is None or threshold == 0:
+            return self.engine.predict(rows, active.stable), 0
+        chosen = self._bucket[:n] < threshold
+        if not chosen.any():
+            return self.engine.predict(rows, active.stable), 0
+        self._version[:n][chosen] = canary.version
+        if chosen.all():
+            return self.engine.predict(rows, canary), canary.version
+        heads = self._heads[:n]
+        heads[~chosen] = self.engine.predict(rows[~chosen], active.stable)
+        heads[chosen] = self.engine.predict(rows[chosen], canary)
+        return heads, canary.version
+
+    def _finish(
+        self,
+        n: int,
+        heads: npt.NDArray[np.float32],
+        canary: int,
+        refuse: Callable[[], int],
+        first_sequence: int,
+        monotonic_ns: int,
+    ) -> Output:
+        self._rate.refill(monotonic_ns)
+        passed = kernels.finish(
+            n,
+            heads,
+            self._columns,
+            self._rows,
+            self._ids,
+            self._conditions,
+            self._reason,
+            self._version,
+            canary,
+            self._floats,
+            self._integers,
+            self._bytes,
+            self._flags,
+            self._symbols,
+            self._rate.bucket,
+            refuse(),
+            self._policy,
+            self._limits,
+            np.uint64(self._active.stable.context_id if self._active else 0),
+            first_sequence,
+            STRATEGY_ID,
+            self._out,
+        )
+        reasons = self._reason[:n]
+        if passed == n:
+            self.counts.add_passed(n)
+        else:
+            self.counts.add(reasons)
+        return Output(self._frames[:n], reasons, passed)
