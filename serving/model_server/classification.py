@@ -11,7 +11,7 @@ import numpy as np
 
 from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.servable import Session
-from relentless.serving.model_server.tensors import FLOAT, STRING, RawTensor
+from relentless.serving.tensor_proto import FLOAT, STRING, RawTensor
 
 INVALID_ARGUMENT, FAILED_PRECONDITION = 3, 9
 

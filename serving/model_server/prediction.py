@@ -9,7 +9,7 @@ from typing import Any
 
 from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.servable import Session
-from relentless.serving.model_server.tensors import RawTensor, pack, unpack
+from relentless.serving.tensor_proto import RawTensor, TensorError, pack, unpack
 from relentless.serving.tf_protos import predict_pb2
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -77,7 +77,7 @@ def _tensor(alias: str, feed: str, signature: Any, request: Any) -> RawTensor:
         )
     try:
         return unpack(source[alias])
-    except TFError as error:
+    except TensorError as error:
         raise TFError(INVALID_ARGUMENT, f"tensor parsing error: {alias}") from error
 
 

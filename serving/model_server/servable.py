@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from relentless.serving.model_server.tensors import RawTensor
+from relentless.serving.tensor_proto import RawTensor
 
 
 class Session(Protocol):

@@ -16,7 +16,8 @@ from relentless.serving.model_server.capi import (
     library,
     session_config,
 )
-from relentless.serving.model_server.tensors import RawTensor, free_input, from_tf, to_tf
+from relentless.serving.model_server.tensors import free_input, from_tf, to_tf
+from relentless.serving.tensor_proto import RawTensor
 from relentless.serving.tf_protos import meta_graph_pb2
 
 SERVE_TAG = b"serve"

@@ -1,0 +1,263 @@
+"""A model behind TensorFlow Serving's gRPC API: a ``tensorflow/serving`` or the embedded server.
+
+Implements ``ports.Predictor``; both servers are the same to it. Every call has a deadline, only
+UNAVAILABLE is tried again, and within that same deadline. Safe for concurrent use. Async callers
+use ``asyncio.to_thread``.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import numpy as np
+import stamina
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+
+from relentless.proto.errors import ModelInvalid, ModelRejected, ModelUnavailable
+from relentless.serving.ports import HEADS, Array, Embedded
+from relentless.serving.tensor_proto import RawTensor, TensorError, pack, unpack
+from relentless.serving.tf_protos import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+LABELS = ("stable", "canary")
+ATTEMPTS = 4
+AVAILABLE = 30
+
+OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+]
+"""A restarted server is found again at once; no answer is too large for a chunk of ticks."""
+
+_REFUSALS = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.UNAUTHENTICATED,
+}
+
+
+class _Refused(ModelRejected):
+    def __init__(self, message: str, code: grpc.StatusCode) -> None:
+        super().__init__(message)
+        self.status = code
+
+
+class _Gone(ModelUnavailable):
+    """UNAVAILABLE: the one status that is worth a second attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """One version as the server sees it."""
+
+    version: int
+    state: str
+    """START, LOADING, AVAILABLE, UNLOADING or END."""
+    error: str
+    """Empty, or why it does not serve."""
+
+
+class TfServingPredictor:
+    """One model of one server, at "host:port" or "unix:path"."""
+
+    def __init__(
+        self,
+        address: str,
+        model: str,
+        *,
+        timeout_s: float = 1.0,
+        names: tuple[str, ...] = LABELS,
+        channel: grpc.Channel | None = None,
+    ) -> None:
+        """Open a channel; nothing is sent yet.
+
+        Args:
+            address: where the server listens.
+            model: the served model's name.
+            timeout_s: the deadline of every call, further attempts included.
+            names: the labels that ``labels`` asks for.
+            channel: one that is configured already (TLS), in place of ``address``'s own.
+        """
+        self.address = address
+        self.model = model
+        self.timeout_s = timeout_s
+        self._names = names
+        self._channel = channel or grpc.insecure_channel(address, options=OPTIONS)
+        self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    def labels(self) -> Mapping[str, int]:
+        """Give the version of each label that serves now.
+
+        A server without labels has its highest available version as "stable".
+
+        Raises:
+            ModelUnavailable: no answer within the deadline.
+            ModelRejected: the server does not know the model.
+        """
+        found: dict[str, int] = {}
+        for name in self._names:
+            request = get_model_metadata_pb2.GetModelMetadataRequest(
+                metadata_field=["signature_def"]
+            )
+            request.model_spec.name = self.model
+            request.model_spec.version_label = name
+            try:
+                response = self._call(self._predictions.GetModelMetadata, request)
+            except _Refused:
+                continue
+            found[name] = response.model_spec.version.value
+        if not found:
+            serving = [s.version for s in self.status() if s.state == "AVAILABLE"]
+            return {"stable": max(serving)} if serving else {}
+        return found
+
+    def status(self) -> list[VersionStatus]:
+        """Give every version that the server knows, newest first.
+
+        Raises:
+            ModelUnavailable: no answer within the deadline.
+            ModelRejected: the server does not know the model.
+        """
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = self.model
+        response = self._call(self._models.GetModelStatus, request)
+        states = get_model_status_pb2.ModelVersionStatus.State
+        return [
+            VersionStatus(entry.version, states.Name(entry.state), entry.status.error_message)
+            for entry in response.model_version_status
+        ]
+
+    def healthy(self) -> bool:
+        """Say whether the server answers and serves some version of the model."""
+        try:
+            request = health_pb2.HealthCheckRequest(service="")
+            answer = self._call(self._health.Check, request)
+            if answer.status != health_pb2.HealthCheckResponse.SERVING:
+                return False
+        except _Refused as error:
+            # TensorFlow Serving has the health service only behind a flag.
+            if error.status is not grpc.StatusCode.UNIMPLEMENTED:
+                return False
+        except ModelUnavailable:
+            return False
+        try:
+            return any(entry.state == "AVAILABLE" for entry in self.status())
+        except (ModelUnavailable, ModelRejected):
+            return False
+
+    def encode(self, context_vector: Array, context_id: int, version: int) -> Embedded:
+        """Encode a context vector of shape [C] for one version.
+
+        Raises:
+            ModelUnavailable: no answer within the deadline.
+            ModelRejected: no such version, or a wrong shape.
+        """
+        row = np.ascontiguousarray(context_vector, np.float32)[None]
+        embedding = self.run("encode_context", {"context_vector": row}, version)["embedding"]
+        bias = self.run("fold_context", {"embedding": embedding}, version)["bias"]
+        return Embedded(context_id, version, embedding[0], bias[0])
+
+    def predict(self, features: Array, context: Embedded) -> Array:
+        """Predict [N, F] tick features under a context: [N, 4], columns as in ``HEADS``.
+
+        Raises:
+            ModelUnavailable: no answer within the deadline.
+            ModelRejected: wrong shape, or a version that serves no longer.
+            ModelInvalid: an answer without the heads.
+        """
+        inputs = {"features": features, "bias": context.bias[None]}
+        return _heads(self.run("predict_folded", inputs, context.version), len(features))
+
+    def run(self, signature: str, inputs: Mapping[str, Array], version: int) -> dict[str, Array]:
+        """Run any signature on float32 arrays.
+
+        Raises:
+            ModelUnavailable: no answer within the deadline.
+            ModelRejected: the server refuses the request.
+            ModelInvalid: an answer that cannot be read.
+        """
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = self.model
+        request.model_spec.signature_name = signature
+        request.model_spec.version.value = version
+        for alias, array in inputs.items():
+            tensor = RawTensor.of(np.ascontiguousarray(array, np.float32))
+            request.inputs[alias].CopyFrom(pack(tensor))
+        response = self._call(self._predictions.Predict, request)
+        try:
+            return {alias: unpack(proto).array() for alias, proto in response.outputs.items()}
+        except TensorError as error:
+            raise ModelInvalid(f"{self.model} {version} {signature}: {error}") from error
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Wait until the server takes connections.
+
+        Raises:
+            ModelUnavailable: it did not within ``timeout_s``.
+        """
+        try:
+            grpc.channel_ready_future(self._channel).result(timeout_s)
+        except grpc.FutureTimeoutError as error:
+            raise ModelUnavailable(
+                f"no model server at {self.address} within {timeout_s:g} s"
+            ) from error
+
+    def close(self) -> None:
+        """Close the channel; calls inside it end with an error."""
+        self._channel.close()
+
+    def _call(self, method: Any, request: Any) -> Any:
+        end = time.monotonic() + self.timeout_s
+        for attempt in stamina.retry_context(
+            on=_Gone,
+            attempts=ATTEMPTS,
+            timeout=self.timeout_s,
+            wait_initial=0.02,
+            wait_max=0.2,
+            wait_jitter=0.02,
+        ):
+            with attempt:
+                return self._once(method, request, max(end - time.monotonic(), 0.001))
+        raise ModelUnavailable("no attempt was made")
+
+    def _once(self, method: Any, request: Any, left_s: float) -> Any:
+        try:
+            return method(request, timeout=left_s)
+        except grpc.RpcError as error:
+            code, details = error.code(), str(error.details() or "")[:400]
+            if code in _REFUSALS:
+                raise _Refused(f"{self.model}: {details}", code) from error
+            kind = _Gone if code is grpc.StatusCode.UNAVAILABLE else ModelUnavailable
+            raise kind(
+                f"the model server at {self.address} gave no answer ({code.name}): {details}"
+            ) from error
+        except ValueError as error:
+            raise ModelUnavailable(f"the channel to {self.address} is closed") from error
+
+
+def _heads(outputs: Mapping[str, Array], rows: int) -> Array:
+    table = np.empty((rows, len(HEADS)), np.float32)
+    for column, name in enumerate(HEADS):
+        values = outputs.get(name)
+        if values is None or values.size != rows:
+            raise ModelInvalid(f"the answer has no {name} for each of {rows} rows")
+        table[:, column] = values.ravel()
+    return table
