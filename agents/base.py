@@ -28,7 +28,7 @@ from relentless.agents.http import Source, Upstream
 from relentless.configs.clock import Clock
 from relentless.configs.settings import Settings, SourceSettings
 from relentless.proto.errors import InvalidMessage, NotFound, RelentlessError
-from relentless.proto.messages import ContextMessage, Evidence, Frozen, Topic, explain
+from relentless.proto.messages import ContextMessage, Evidence, Frozen, Topic, explain, iso
 
 Status = Literal["ok", "degraded", "failed"]
 
@@ -187,8 +187,8 @@ class LastRun:
     def wire(self) -> dict[str, Any]:
         """Give the JSON object of ``register_agent``'s ``last_run``."""
         said = dataclasses.asdict(self)
-        said["scheduled_at"] = self.scheduled_at.isoformat()
-        said["finished_at"] = self.finished_at.isoformat()
+        said["scheduled_at"] = iso(self.scheduled_at)
+        said["finished_at"] = iso(self.finished_at)
         said["gaps"] = list(self.gaps)
         if self.error is None:
             del said["error"]

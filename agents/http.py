@@ -35,6 +35,8 @@ from relentless.proto.errors import (
 )
 from relentless.proto.messages import Origin
 
+__all__ = ["Answer", "Policy", "Source", "Upstream"]
+
 USER_AGENT = "relentless/0.1 (data agent)"
 
 for _chatty in ("httpx", "httpcore", "hishel"):  # they log whole URLs, keys included
