@@ -1,0 +1,130 @@
+"""What the sandbox can serve: series of observations and bills with dated stages.
+
+The shipped day (``days.py``), a folder of recordings (``recorded.py``) and the generator
+(``generated.py``) all end as a :class:`Library`, so that one code path serves them. Nothing here
+knows the time: ``fred.py`` and ``congress.py`` decide what is known by then.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final, Protocol
+
+from relentless.configs.releases import ReleaseTable
+from relentless.proto.messages import Origin
+
+LAW_CAPABLE: Final = ("hr", "s", "hjres", "sjres")
+"""The types of measure that can become law."""
+
+MISSING: Final = "."
+"""How FRED writes a value that does not exist."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series: parallel tuples by observation, oldest first."""
+
+    series_id: str
+    origin: Origin
+    days: tuple[date, ...]
+    values: tuple[str, ...]
+    known_at: tuple[datetime, ...]
+    """When FRED could serve each."""
+    note: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        series_id: str,
+        origin: Origin,
+        rows: dict[date, str],
+        releases: ReleaseTable,
+        note: str = "",
+    ) -> "Series":
+        """Sort observations and stamp each with its release time."""
+        days = tuple(sorted(rows))
+        return cls(
+            series_id=series_id,
+            origin=origin,
+            days=days,
+            values=tuple(rows[day] for day in days),
+            known_at=tuple(releases.known_at(series_id, day) for day in days),
+            note=note,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One dated step of a bill.
+
+    ``step`` is the code of a text version ("ih", "eh", "enr") or one of ``passed_house``,
+    ``passed_senate``, ``presented``, ``signed``, ``vetoed``.
+    """
+
+    day: date
+    step: str
+
+
+_SAME_DAY: Final = (
+    *("ih", "is", "rh", "rs", "pcs", "fph", "passed_house", "eh", "rds", "rfs", "cps"),
+    *("passed_senate", "es", "rfh", "eas", "eah", "presented", "vetoed", "signed"),
+)
+"""The order in which steps of one day are taken to have happened."""
+
+
+def stage_order(stage: Stage) -> tuple[date, int, str]:
+    """Give the sort key that puts a bill's steps in order."""
+    rank = _SAME_DAY.index(stage.step) if stage.step in _SAME_DAY else len(_SAME_DAY)
+    return (stage.day, rank, stage.step)
+
+
+@dataclass(frozen=True)
+class Bill:
+    """One measure: what its first text says, and its dated steps."""
+
+    congress: int
+    kind: str
+    """"hr", "s", "hjres", "sjres", and the types that cannot become law."""
+    number: int
+    title: str
+    """The official title of the first text."""
+    sponsor: str
+    """Bioguide id; "" where unknown."""
+    party: str
+    state: str
+    committees: tuple[str, ...]
+    """"House - Budget Committee", by today's names."""
+    cosponsors: tuple[int, int, int]
+    """Democrats, Republicans and others on the first text."""
+    first_day: date
+    """The day of the first text."""
+    stages: tuple[Stage, ...]
+    """Oldest first."""
+    law: str = ""
+    """"113-46", to be shown only once the signing is known."""
+
+    @property
+    def key(self) -> tuple[int, str, int]:
+        """Congress, type and number."""
+        return (self.congress, self.kind, self.number)
+
+
+class Library(Protocol):
+    """A source of facts for the sandbox."""
+
+    @property
+    def origin(self) -> Origin:
+        """Recorded or synthetic, of the bills and of what names nothing else."""
+        ...
+
+    @property
+    def bills_note(self) -> str:
+        """A caveat about the bills, sent with them."""
+        ...
+
+    def series(self, series_id: str) -> Series | None:
+        """Give a series, or None where there is none."""
+        ...
+
+    def bills(self, day: date) -> tuple[Bill, ...]:
+        """Give every bill whose first text is dated up to ``day``; later ones may be among them."""
+        ...

@@ -1,0 +1,113 @@
+"""The sandbox process: FRED, Congress.gov and Alpaca's stream on one loopback port.
+
+``build`` makes the application; ``serve`` runs it inside a test or another process; ``run`` is the
+process. Beside them stand only uvicorn and the settings.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+
+from relentless.configs.clock import Clock
+from relentless.configs.process import announce, configure_logging, stop_event
+from relentless.configs.releases import ReleaseTable
+from relentless.configs.settings import Settings
+from relentless.sandbox import congress, fred
+from relentless.sandbox.faults import Faults
+from relentless.sandbox.library import Library
+from relentless.sandbox.recorded import RecordedLibrary
+from relentless.sandbox.shipped import ShippedDay
+from relentless.sandbox.world import World
+
+STREAM_PATH = "/v2/iex"
+_log = structlog.get_logger()
+
+
+def build(settings: Settings, clock: Clock | None = None) -> Faults:
+    """Make the application of a run; ``clock`` takes the place of the settings' own.
+
+    The outermost layer is the fault plan: ``build(...).add(Fault(...))``.
+    """
+    releases = ReleaseTable.load()
+    world = World(_library(settings, releases), releases, clock or settings.run_clock())
+    routes = [*fred.routes(world), *congress.routes(world)]
+    return Faults(Starlette(routes=routes))
+
+
+def _library(settings: Settings, releases: ReleaseTable) -> Library:
+    if settings.recordings is not None:
+        return RecordedLibrary(settings.recordings, releases)
+    return ShippedDay.load(settings.sandbox.day, releases)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the process has one way to end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    settings: Settings, clock: Clock | None = None, *, port: int = 0, app: Faults | None = None
+) -> AsyncIterator[tuple[str, str]]:
+    """Run the sandbox until the context ends; give its HTTP address and its stream's.
+
+    ``port`` 0 is any free port. ``app`` is what :func:`build` gave, where the caller plans faults.
+    """
+    host = settings.sandbox.host
+    listener = _listen(host, port)
+    config = uvicorn.Config(
+        app or build(settings, clock),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=1,
+        server_header=False,
+        date_header=False,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve([listener]))
+    try:
+        while not server.started:
+            if task.done():
+                await task
+                raise RuntimeError("the sandbox ended before it began to listen")
+            await asyncio.sleep(0.005)
+        address = f"{host}:{listener.getsockname()[1]}"
+        yield f"http://{address}", f"ws://{address}{STREAM_PATH}"
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind a socket whose protocol is named: only then does asyncio turn Nagle's delay off."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    configure_logging("sandbox")
+    stop = stop_event()
+    async with serve(settings, port=settings.sandbox.port) as (http, stream):
+        announce("sandbox", http=http, ws=stream)
+        _log.info("serving", http=http, ws=stream, recordings=settings.recordings is not None)
+        await stop.wait()
+    _log.info("ended")
