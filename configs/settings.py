@@ -67,6 +67,10 @@ class HubSettings(Section):
     agent_lease_s: Seconds = 60.0
     build_grace_s: Seconds = 30.0
     """Wall seconds that a scheduled build waits for the agents that were due before it."""
+    expected_agents: tuple[str, ...] = ("FredAgent", "CongressAgent")
+    """Agents that a scheduled build waits for also before they have registered."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further names by which clients reach the hub, for the check of the Host header."""
 
     @property
     def url(self) -> str:
@@ -211,7 +215,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings, dotenv_settings, toml
 
     def dump(self) -> str:
-        """Give the settings as JSON with the secrets in it: for a file that its owner alone reads."""
+        """Give the settings as JSON, secrets included: for a file that its owner alone reads."""
         return json.dumps(self.model_dump(mode="python"), default=_plain, indent=1)
 
     def run_clock(self) -> RunClock:

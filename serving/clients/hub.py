@@ -14,7 +14,6 @@ import httpx2
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import SubscriptionLost
-from pydantic import BaseModel, ConfigDict
 
 from relentless.proto.errors import (
     DeadlineExceeded,
@@ -30,20 +29,6 @@ PROTOCOL: Final = "2026-07-28"
 MAX_BATCH: Final = 100
 _UNAVAILABLE: Final = -32050
 _UNAUTHENTICATED: Final = -32051
-
-
-class RunReport(BaseModel):
-    """What an agent says of its last run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    scheduled_at: datetime
-    finished_at: datetime
-    status: str
-    """"ok", "degraded" or "failed"."""
-    messages: int = 0
-    gaps: tuple[str, ...] = ()
-    error: str | None = None
 
 
 class HubClient:
@@ -113,25 +98,24 @@ class HubClient:
         self,
         *,
         name: str | None = None,
-        topics: Sequence[str] = (),
-        schedule: Sequence[str] = (),
-        last_run: RunReport | Mapping[str, Any] | None = None,
+        topics: Sequence[str] | None = None,
+        schedule: Sequence[str] | None = None,
+        last_run: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Register with the hub, or renew the lease and report the last run.
 
         Args:
             name: this agent's name; the credential's where absent.
             topics: what it publishes.
-            schedule: when it runs, as crontab lines in exchange time ("0 5 * * mon-fri").
-            last_run: what became of the last run.
+            schedule: when it runs on exchange days, in exchange time: "05:15", or a crontab line.
+            last_run: scheduled_at, finished_at, status ("ok", "degraded", "failed"), messages,
+                gaps and error of the last run.
         """
-        if isinstance(last_run, RunReport):
-            last_run = last_run.model_dump(mode="json", exclude_none=True)
         arguments = {
             "name": name,
-            "topics": [str(topic) for topic in topics] or None,
-            "schedule": list(schedule) or None,
-            "last_run": last_run,
+            "topics": None if topics is None else [str(topic) for topic in topics],
+            "schedule": None if schedule is None else list(schedule),
+            "last_run": None if last_run is None else dict(last_run),
         }
         given = {key: value for key, value in arguments.items() if value is not None}
         return await self.call("register_agent", given)
@@ -157,13 +141,18 @@ class HubClient:
         self,
         topic: str | None = None,
         *,
-        after: int = 0,
+        after: int | None = None,
         limit: int = 50,
         wait_s: float = 0.0,
         inbox: bool = False,
     ) -> dict[str, Any]:
-        """Read messages after a sequence number: of a topic, or those addressed to this agent."""
-        arguments: dict[str, Any] = {"after": after, "limit": limit, "wait_s": wait_s}
+        """Read messages after a sequence number: of a topic, or those addressed to this agent.
+
+        Without ``after`` a topic is read from its start, an inbox from what was acknowledged.
+        """
+        arguments: dict[str, Any] = {"limit": limit, "wait_s": wait_s}
+        if after is not None:
+            arguments["after"] = after
         if topic is not None:
             arguments["topic"] = str(topic)
         if inbox:

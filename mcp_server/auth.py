@@ -1,0 +1,132 @@
+"""Who calls: a verified key, its role, and its share of the hub's time.
+
+The SDK's bearer middleware asks :class:`KeyVerification`; tools and resources ask :class:`Gate`,
+which is the one place where a call is allowed.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.auth.provider import AccessToken, TokenVerifier
+from pydantic import ConfigDict
+
+from relentless.proto.errors import Overloaded, RelentlessError, Unauthenticated
+from relentless.store.ports import KeyVerifier, Principal
+from relentless.tools.access import permit, permit_resource
+
+MAX_BUCKETS: Final = 10_000
+
+
+class HubToken(AccessToken):
+    """An access token that knows its principal."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    principal: Principal
+
+
+class KeyVerification(TokenVerifier):
+    """API keys as the SDK's token verifier; counts what it refuses."""
+
+    def __init__(self, keys: KeyVerifier) -> None:
+        self._keys = keys
+        self.refused = 0
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        """Give the caller's token, or None where the key is not accepted."""
+        try:
+            principal = self._keys.verify(token)
+        except RelentlessError:
+            self.refused += 1
+            return None
+        expires = principal.expires_at
+        return HubToken(
+            token=principal.key_id,
+            client_id=principal.key_id,
+            subject=principal.name,
+            scopes=[principal.role.value],
+            expires_at=None if expires is None else int(expires.timestamp()),
+            principal=principal,
+        )
+
+
+class Rate:
+    """A token bucket for each principal, on the wall's monotonic clock."""
+
+    def __init__(self, per_second: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._rate = per_second
+        self._burst = max(1.0, per_second)
+        self._monotonic = monotonic
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def take(self, who: str) -> None:
+        """Count one call.
+
+        Raises:
+            Overloaded: too many; ``retry_after`` says when the next one may come.
+        """
+        now = self._monotonic()
+        level, since = self._buckets.get(who, (self._burst, now))
+        level = min(self._burst, level + (now - since) * self._rate)
+        if level < 1:
+            self._buckets[who] = (level, now)
+            wait = (1 - level) / self._rate
+            raise Overloaded(
+                f"more than {self._rate:g} calls a second; call again in {wait:.3f} s", wait
+            )
+        if len(self._buckets) >= MAX_BUCKETS and who not in self._buckets:
+            self._buckets.clear()
+        self._buckets[who] = (level - 1, now)
+
+
+class Gate:
+    """Lets a call through: authenticated, of a permitted role, within its rate."""
+
+    def __init__(
+        self,
+        rate: Rate,
+        seen: Callable[[Principal], None],
+        local: Principal | None = None,
+    ) -> None:
+        self._rate = rate
+        self._seen = seen
+        self._local = local
+
+    def caller(self) -> Principal:
+        """Give who makes the call that is being served.
+
+        Raises:
+            Unauthenticated: nobody that is known.
+        """
+        token = get_access_token()
+        if isinstance(token, HubToken):
+            return token.principal
+        if self._local is not None:
+            return self._local
+        raise Unauthenticated("send an API key as X-API-Key or as Authorization: Bearer")
+
+    def tool(self, name: str) -> Principal:
+        """Let the caller use a tool.
+
+        Raises:
+            Unauthenticated, Forbidden, Overloaded: it may not, or not now.
+        """
+        caller = self.caller()
+        self._rate.take(caller.key_id)
+        permit(caller, name)
+        self._seen(caller)
+        return caller
+
+    def resource(self, uri: str) -> Principal:
+        """Let the caller read or watch a resource.
+
+        Raises:
+            Unauthenticated, Forbidden, Overloaded: it may not, or not now.
+        """
+        caller = self.caller()
+        self._rate.take(caller.key_id)
+        permit_resource(caller, uri)
+        self._seen(caller)
+        return caller

@@ -1,0 +1,198 @@
+"""The daily contexts: folded from the journal, kept in it, announced, and read back.
+
+The coordinator says when; this module does. The newest context of each kind of question is held
+in memory; a past day's context as of a moment is folded again from what was known then.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Final
+
+from relentless.configs.clock import EASTERN, Clock, to_ns
+from relentless.configs.freshness import Freshness
+from relentless.configs.sessions import is_session, next_session, session_close
+from relentless.mcp_server.exchange import HUB, MessageExchange
+from relentless.models.fold import fold
+from relentless.proto.errors import InvalidInput, NotFound
+from relentless.proto.messages import (
+    ContextMessage,
+    DailyContext,
+    DailyContextNotice,
+    Quality,
+    Topic,
+)
+from relentless.store.ports import Entry, Journal, Kind, NewEntry, OnlineStore
+
+PAGE: Final = 5_000
+
+
+class ContextStore:
+    """Every daily context; satisfies ``tools.ports.Contexts``."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        exchange: MessageExchange,
+        online: OnlineStore,
+        clock: Clock,
+        rules: Freshness,
+    ) -> None:
+        self._journal = journal
+        self._exchange = exchange
+        self._online = online
+        self._clock = clock
+        self.rules = rules
+        self._building = asyncio.Lock()
+        self.latest: DailyContext | None = None
+        self.built = 0
+        """Contexts built by this process."""
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_changed(self, listener: Callable[[], None]) -> None:
+        """Have a function called when the newest context is another; it must not block."""
+        self._listeners.append(listener)
+
+    async def recover(self) -> None:
+        """Take up the newest context that was kept."""
+        now_ns = self._clock.now_ns()
+        found = await self._journal.read(
+            Kind.CONTEXT, known_by_ns=now_ns, limit=100, newest_first=True
+        )
+        if found:
+            await self.activate(_context(max(found, key=lambda entry: entry.known_at_ns)))
+
+    async def get(self, day: date | None, as_of: datetime | None) -> DailyContext:
+        """Give the newest context, the last of a day, or a day's as it was known at a time."""
+        if as_of is not None:
+            self._past(as_of)
+            return await self.fold(as_of, day or trading_date(as_of))
+        if day is None:
+            if self.latest is None:
+                raise NotFound("no daily context was built yet; build_daily_context builds one")
+            return self.latest
+        kept = await self._journal.read(
+            Kind.CONTEXT, topic=day.isoformat(), limit=1, newest_first=True
+        )
+        if not kept:
+            raise NotFound(f"no daily context was built for {day}; give as_of to fold one")
+        return _context(kept[0])
+
+    async def build(self, as_of: datetime | None) -> DailyContext:
+        """Fold a context as of a market time, by default now, and keep it."""
+        moment = as_of or self._clock.now()
+        self._past(moment)
+        async with self._building:
+            return await self.keep(await self.fold(moment, trading_date(moment)))
+
+    async def fold(self, as_of: datetime, day: date) -> DailyContext:
+        """Fold what was known at a moment and stands in the journal now. Keeps nothing."""
+        head = self._journal.head().sequence
+        entries: list[Entry] = []
+        while page := await self._journal.read(
+            Kind.MESSAGE,
+            after=entries[-1].sequence if entries else 0,
+            up_to=head,
+            known_by_ns=to_ns(as_of),
+            limit=PAGE,
+        ):
+            entries.extend(page)
+            if len(page) < PAGE:
+                break
+        return await asyncio.to_thread(_fold, entries, as_of, day, head, self.rules)
+
+    async def keep(self, context: DailyContext) -> DailyContext:
+        """Store a context, announce it, and make it the newest."""
+        body = context.canonical_bytes()
+        entry = NewEntry(
+            kind=Kind.CONTEXT,
+            body=body,
+            key=f"{context.context_id}",
+            principal=HUB,
+            topic=context.trading_date.isoformat(),
+            known_at_ns=to_ns(context.as_of),
+            digest=context.context_id,
+        )
+        await self._exchange.announce(_notice(context, self._clock.now()), entry)
+        self.built += 1
+        await self.activate(context)
+        return context
+
+    async def kept(self, day: date, as_of: datetime) -> DailyContext | None:
+        """Give a day's context of exactly this moment, where one is kept."""
+        for entry in await self._journal.read(
+            Kind.CONTEXT, topic=day.isoformat(), limit=1_000, newest_first=True
+        ):
+            if entry.known_at_ns == to_ns(as_of):
+                return _context(entry)
+        return None
+
+    async def activate(self, context: DailyContext) -> None:
+        """Make a context the newest, unless one of a later moment, not to come, is."""
+        latest = self.latest
+        if latest is not None and context.as_of < latest.as_of <= self._clock.now():
+            return
+        self.latest = context
+        await self._online.put_context(context)
+        for listener in self._listeners:
+            listener()
+
+    def _past(self, as_of: datetime) -> None:
+        if as_of > self._clock.now() + timedelta(seconds=1 + 0.05 * self._clock.speed):
+            raise InvalidInput(f"{as_of.isoformat()} is still to come on the run's clock")
+
+
+def trading_date(as_of: datetime) -> date:
+    """Give the session that a moment's context is for: the day's until its close, else the next."""
+    local = as_of.astimezone(EASTERN)
+    day = local.date()
+    if is_session(day) and local < session_close(day):
+        return day
+    return next_session(day)
+
+
+def moments(day: date, times: Sequence[time]) -> list[datetime]:
+    """Give the moments of a session's scheduled contexts."""
+    return [datetime.combine(day, at, EASTERN) for at in times]
+
+
+def unmet(context: DailyContext, rules: Freshness) -> frozenset[str]:
+    """Give the required features that a context lacks."""
+    return frozenset(
+        name
+        for name in rules.required
+        if (entry := context.provenance.get(name)) is None or entry.quality is not Quality.OK
+    )
+
+
+def _fold(
+    entries: Sequence[Entry], as_of: datetime, day: date, head: int, rules: Freshness
+) -> DailyContext:
+    parse: Callable[[bytes], ContextMessage] = ContextMessage.model_validate_json
+    messages = ((entry.sequence, parse(entry.body)) for entry in entries)
+    return fold(messages, as_of=as_of, trading_date=day, head=head, rules=rules)
+
+
+def _context(entry: Entry) -> DailyContext:
+    return DailyContext.model_validate_json(entry.body)
+
+
+def _notice(context: DailyContext, now: datetime) -> ContextMessage:
+    qualities = {name: entry.quality for name, entry in context.provenance.items()}
+    notice = DailyContextNotice(
+        context_id=context.context_id,
+        trading_date=context.trading_date,
+        as_of=context.as_of,
+        ok=sum(quality is Quality.OK for quality in qualities.values()),
+        flagged=tuple(
+            sorted(name for name, quality in qualities.items() if quality is not Quality.OK)
+        ),
+    )
+    return ContextMessage(
+        timestamp=now,
+        source_agent=HUB,
+        topic=Topic.DAILY_CONTEXT,
+        context=notice.model_dump(mode="json"),
+        message_id=f"daily-{context.context_id[:32]}",
+        known_at=context.as_of,
+    )

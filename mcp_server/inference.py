@@ -1,0 +1,153 @@
+"""``predict_signal``: one tick's features under the newest context, through the model server.
+
+Everything heavy (numpy, numba, gRPC) is imported with the first question and runs in a thread.
+Prices without times are taken as one second apart, the last one now.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from relentless.configs.clock import Clock
+from relentless.configs.settings import ModelServerSettings
+from relentless.mcp_server.feed_tap import emitted
+from relentless.proto.errors import ModelRejected, NotFound
+from relentless.proto.messages import DailyContext
+from relentless.tools.ports import Emitted
+
+if TYPE_CHECKING:
+    from relentless.serving.tf_client import TfServingPredictor
+
+SECOND_NS = 1_000_000_000
+
+
+class ModelInference:
+    """Asks the model server; satisfies ``tools.ports.Inference``."""
+
+    def __init__(
+        self,
+        settings: ModelServerSettings,
+        clock: Clock,
+        latest: Callable[[], DailyContext | None],
+        symbols: Callable[[], Mapping[str, int]],
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._latest = latest
+        self._symbols = symbols
+        self._client: TfServingPredictor | None = None
+        self._one = threading.Lock()
+        """The client is not safe for concurrent use."""
+
+    async def predict(
+        self, symbol: str, prices: Sequence[float], bid: float | None, ask: float | None
+    ) -> Emitted:
+        """Predict under the newest context; the signal is not on the feed."""
+        context = self._latest()
+        if context is None:
+            raise NotFound("no daily context was built yet; build_daily_context builds one")
+        symbol_id = self._symbols().get(symbol, 0)
+        return await asyncio.to_thread(
+            self._ask, context, symbol, symbol_id, list(prices), bid or 0.0, ask or 0.0
+        )
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _ask(
+        self,
+        context: DailyContext,
+        symbol: str,
+        symbol_id: int,
+        prices: list[float],
+        bid: float,
+        ask: float,
+    ) -> Emitted:
+        from relentless.models import policy
+        from relentless.models.context_vector import vectorise
+        from relentless.proto.signal import Action, Flag, Signal
+
+        now_ns = self._clock.now_ns()
+        features, tracker = _features(prices, bid, ask, now_ns)
+        with self._one:
+            client = self._connected()
+            version = client.labels().get("stable")
+            if version is None:
+                raise ModelRejected("no version of the model is labelled stable")
+            embedded = client.encode(vectorise(context), context.short_id, version)
+            p_up, expected, ratio, risk = map(float, client.predict(features, embedded)[0])
+        decided = policy.Decision(
+            *policy.decide(
+                p_up,
+                expected,
+                ratio,
+                risk,
+                prices[-1],
+                policy.half_spread(bid, ask),
+                policy.sigma_of(tracker),
+                float(tracker[4]),
+                policy.HOLD,
+                policy.PolicyLimits(),
+            )
+        )
+        signal = Signal(
+            timestamp=now_ns,
+            symbol_id=symbol_id,
+            action=Action(decided.action),
+            confidence=decided.confidence,
+            price_target=decided.price_target,
+            stop_loss=decided.stop_loss,
+            position_size=decided.position_size,
+            risk_score=decided.risk_score,
+            urgency=decided.urgency,
+            strategy_id=0,
+            sequence=0,
+            context_id=context.short_id,
+            model_version=version,
+            flags=Flag.NONE,
+        )
+        frame = signal.pack()
+        return emitted("", symbol, Signal.unpack(frame), frame)
+
+    def _connected(self) -> "TfServingPredictor":
+        if self._client is None:
+            from relentless.serving.tf_client import TfServingPredictor
+
+            self._client = TfServingPredictor(
+                self._settings.address, self._settings.name, timeout_s=self._settings.timeout_s
+            )
+        return self._client
+
+
+def _features(prices: list[float], bid: float, ask: float, now_ns: int) -> tuple[Any, Any]:
+    """Give the features [1, F] after the last price, and the volatility tracker's row."""
+    import numpy as np
+
+    from relentless.models import features, policy
+    from relentless.models.feature_spec import TICK_FEATURES
+
+    count = len(prices)
+    times = now_ns - SECOND_NS * np.arange(count - 1, -1, -1, dtype=np.int64)
+    column = np.asarray(prices, np.float64)
+    quotes = np.zeros((2, count))
+    quotes[:, -1] = bid, ask
+    out = np.zeros((count, len(TICK_FEATURES)), np.float32)
+    features.update_many(
+        features.new_state(1),
+        np.zeros(count, np.int64),
+        times,
+        column,
+        np.zeros(count),
+        quotes[0],
+        quotes[1],
+        np.zeros(count, np.bool_),
+        out,
+    )
+    tracker = policy.new_tracker(1)[0]
+    for at, price in zip(times, prices, strict=True):
+        policy.track(tracker, int(at), price, False)
+    return out[-1:], tracker

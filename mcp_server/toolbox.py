@@ -1,0 +1,166 @@
+"""The tools as MCP sees them: listed from their signatures, checked, called, answered.
+
+A tool is a method of a family in ``tools/`` whose first parameter is the caller. Arguments are
+validated once by a model made from the signature; an error becomes a short text that says what to
+do, and an object with its stable code.
+"""
+
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import mcp_types as types
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from relentless.mcp_server.auth import Gate
+from relentless.proto.errors import InvalidInput, NotFound, Overloaded, RelentlessError
+from relentless.proto.messages import explain
+from relentless.tools.access import ACCESS
+
+log = structlog.get_logger()
+MAX_LISTED: Final = 15
+
+
+class Arguments(BaseModel):
+    """Base of every tool's argument model."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One tool: how it is listed, and how it is called."""
+
+    listing: types.Tool
+    arguments: type[Arguments]
+    call: Callable[..., Awaitable[BaseModel]]
+
+    def parse(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Validate arguments; objects and lists may come as JSON text, as some hosts send them.
+
+        Raises:
+            InvalidInput: with one short line per wrong argument.
+        """
+        try:
+            parsed = self.arguments.model_validate(given)
+        except ValidationError as error:
+            unquoted = {name: _unquoted(value) for name, value in given.items()}
+            if unquoted == given:
+                raise InvalidInput(explain(error)) from error
+            try:
+                parsed = self.arguments.model_validate(unquoted)
+            except ValidationError as again:
+                raise InvalidInput(explain(again)) from again
+        return {name: getattr(parsed, name) for name in type(parsed).model_fields}
+
+
+class Toolbox:
+    """Every tool of some families, behind the gate."""
+
+    def __init__(self, families: Sequence[object], gate: Gate) -> None:
+        self._gate = gate
+        self._tools = {name: _tool(name, families) for name in ACCESS}
+
+    def listing(self) -> list[types.Tool]:
+        """Give the tools as ``tools/list`` answers them, always in the same order."""
+        return [tool.listing for tool in self._tools.values()]
+
+    def input_schema(self, name: str) -> dict[str, Any] | None:
+        """Give a tool's input schema."""
+        tool = self._tools.get(name)
+        return None if tool is None else tool.listing.input_schema
+
+    async def call(self, name: str, given: Mapping[str, Any]) -> types.CallToolResult:
+        """Call a tool; an error is an answer, and says what to do next."""
+        try:
+            tool = self._tools.get(name)
+            if tool is None:
+                raise NotFound(f"no tool {name!r}; there are {', '.join(self._tools)}")
+            caller = self._gate.tool(name)
+            answer = await tool.call(caller, **tool.parse(given))
+        except RelentlessError as error:
+            return failed(error)
+        except Exception:
+            log.exception("tool failed", tool=name)
+            return failed(RelentlessError(f"{name} failed inside the hub; its log says why"))
+        text = answer.model_dump_json()
+        return types.CallToolResult(
+            content=[types.TextContent(text=text)], structured_content=json.loads(text)
+        )
+
+
+def failed(error: RelentlessError) -> types.CallToolResult:
+    """Give an error as a tool's answer."""
+    said: dict[str, Any] = {
+        "code": error.code,
+        "message": str(error),
+        "retryable": error.retryable,
+    }
+    if isinstance(error, Overloaded) and error.retry_after is not None:
+        said["retry_after"] = round(error.retry_after, 3)
+    hint = " (may be tried again)" if error.retryable else ""
+    return types.CallToolResult(
+        content=[types.TextContent(text=f"{error.code}: {error}{hint}")],
+        structured_content={"error": said},
+        is_error=True,
+    )
+
+
+def _tool(name: str, families: Sequence[object]) -> Tool:
+    method = next(getattr(family, name) for family in families if hasattr(family, name))
+    signature = inspect.signature(method, eval_str=True)
+    parameters = [p for p in signature.parameters.values() if p.name != "caller"]
+    fields: dict[str, Any] = {
+        p.name: (p.annotation, ... if p.default is inspect.Parameter.empty else p.default)
+        for p in parameters
+    }
+    arguments = create_model(f"{name}_arguments", __base__=Arguments, **fields)
+    access = ACCESS[name]
+    listing = types.Tool(
+        name=name,
+        title=access.title,
+        description=" ".join(inspect.cleandoc(method.__doc__ or "").split()),
+        input_schema=compact(arguments.model_json_schema()),
+        output_schema=compact(signature.return_annotation.model_json_schema(mode="serialization")),
+        annotations=types.ToolAnnotations(
+            read_only_hint=access.reads_only,
+            destructive_hint=access.destructive,
+            idempotent_hint=access.idempotent or access.reads_only,
+            open_world_hint=False,
+        ),
+    )
+    return Tool(listing, arguments, method)
+
+
+_KEPT_WHOLE: Final = frozenset({"default", "enum", "const", "required", "examples"})
+_NAMED: Final = frozenset({"properties", "$defs", "patternProperties"})
+
+
+def compact(schema: Any) -> Any:
+    """Drop what a model pays tokens for and learns nothing from: titles, closed-object marks."""
+    if isinstance(schema, list):
+        return [compact(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in _NAMED:
+            kept[key] = {name: compact(item) for name, item in value.items()}
+        elif key in _KEPT_WHOLE:
+            if not (key == "default" and value is None):
+                kept[key] = value
+        elif key != "title" and (key, value) != ("additionalProperties", False):
+            kept[key] = compact(value)
+    return kept
+
+
+def _unquoted(value: Any) -> Any:
+    if isinstance(value, str) and value[:1] in "[{":
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value

@@ -1,0 +1,48 @@
+"""The tools of taking part: ``register_agent`` and ``list_agents``."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from relentless.proto.errors import Forbidden
+from relentless.proto.messages import Name, Topic
+from relentless.store.ports import Principal
+from relentless.tools.ports import Agents, AgentView, LastRun, Registration, Shape
+
+Schedule = Annotated[
+    list[Annotated[str, Field(max_length=80)]],
+    Field(max_length=50, description='Exchange time on exchange days: "05:15" or a crontab line'),
+]
+
+
+class AgentList(Shape):
+    """Every registered agent."""
+
+    agents: list[AgentView]
+
+
+class AgentTools:
+    """Registration and liveness."""
+
+    def __init__(self, agents: Agents) -> None:
+        self._agents = agents
+
+    async def register_agent(
+        self,
+        caller: Principal,
+        name: Name | None = None,
+        topics: list[Topic] | None = None,
+        schedule: Schedule | None = None,
+        last_run: LastRun | None = None,
+    ) -> Registration:
+        """Register yourself, or renew your lease and report your last run (the heartbeat).
+
+        What is left out stays as it was. Any call renews the lease too.
+        """
+        if name is not None and name != caller.name:
+            raise Forbidden(f"this key belongs to {caller.name}; register as that, or leave it out")
+        return await self._agents.register(caller, topics, schedule, last_run)
+
+    async def list_agents(self, caller: Principal) -> AgentList:
+        """List the agents: topics, schedule, last run with its gaps, and whether each is alive."""
+        return AgentList(agents=self._agents.agents())
