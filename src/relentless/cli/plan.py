@@ -111,7 +111,7 @@ def _state_folder(root: Path, settings: Settings, live: bool) -> Path:
     for old in sorted(path for path in runs.iterdir() if path.is_dir())[: -(KEPT_RUNS - 1)]:
         shutil.rmtree(old, ignore_errors=True)
     state = runs / f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
-    state.mkdir()
+    state.mkdir(exist_ok=True)
     return state
 
 

@@ -114,23 +114,25 @@ def _header(plan: Plan, snapshot: Snapshot) -> RenderableType:
         )
     if snapshot.synthetic:
         figures += "   ticks: SYNTHETIC"
-    if snapshot.status.get("halted"):
-        figures += f"   HALTED: {snapshot.status.get('halt_reason', '')}"
-    return Group(line, Text(figures, style="yellow" if snapshot.status.get("halted") else ""))
+    halt = snapshot.status.get("halt", {})
+    if halt.get("halted"):
+        figures += f"   HALTED: {halt['reason']}"
+    return Group(line, Text(figures, style="yellow" if halt.get("halted") else ""))
 
 
 def _agents(snapshot: Snapshot) -> RenderableType:
     table = Table(expand=True, box=None, pad_edge=False)
-    for column in ("agent", "topic", "last run", "msgs", "state"):
+    for column in ("agent", "topic", "last run", "msgs", "seen", "state"):
         table.add_column(column, no_wrap=True)
     for agent in snapshot.agents:
         run = agent.get("last_run") or {}
-        state = str(agent.get("state", "?"))
+        state = run.get("status", "starting") if agent["alive"] else "gone"
         table.add_row(
             agent["agent"],
             ", ".join(agent.get("topics", [])),
             eastern(run.get("scheduled_at")),
             str(run.get("messages", "")),
+            f"{agent['last_seen_s']:.0f} s",
             Text(state, style=STATE_STYLE.get(state, "red")),
         )
     return Panel(table, title="agents", border_style="blue")

@@ -5,7 +5,6 @@ the signal feed. It never touches the processes' files.
 """
 
 import asyncio
-import contextlib
 import json
 import time
 from collections import deque
@@ -17,7 +16,7 @@ from relentless.configs.clock import from_ns
 from relentless.configs.settings import Settings
 from relentless.proto.errors import RelentlessError
 from relentless.proto.signal import Flag, Signal
-from relentless.serving.clients.feed import FeedClient
+from relentless.serving.clients.feed import FeedClient, Received
 from relentless.serving.clients.hub import HubClient
 from relentless.store.keys import local_credential
 
@@ -77,15 +76,14 @@ class Watcher:
 
     async def _look(self, hub: HubClient) -> None:
         snapshot = self.snapshot
-        snapshot.status = await hub.call("get_status", {})
-        predictors = snapshot.status.get("predictors") or []
-        snapshot.stats = predictors[0].get("stats", {}) if predictors else {}
-        listed = await hub.call("list_agents", {})
+        snapshot.status = (await hub.call("get_status"))["status"]
+        snapshot.stats = next(iter(snapshot.status["predictors"].values()), {})
+        listed = await hub.call("list_agents")
         for agent in listed["agents"]:
             self._compare_agent(agent)
         snapshot.agents = listed["agents"]
-        newest = snapshot.status.get("context_id")
-        if newest and newest not in snapshot.contexts:
+        newest = snapshot.status["contexts"]["latest"]
+        if newest and newest["context_id"] not in snapshot.contexts:
             context = (await hub.daily_context()).model_dump(mode="json")
             self._save(context)
             snapshot.contexts[context["context_id"]] = context
@@ -121,16 +119,14 @@ class Watcher:
     async def _listen(self) -> None:
         tick = self._settings.predictor
         credential = local_credential(self._settings.paths.state, "reader")
-        while True:
-            with contextlib.suppress(RelentlessError, OSError):
-                async with FeedClient(tick.host, tick.feed_port, credential) as feed:
-                    async for signal in feed:
-                        self._take(signal, feed.symbols)
-            await asyncio.sleep(POLL_S)
+        address = f"{tick.host}:{tick.feed_port}"
+        async with FeedClient(address, credential, next_sequence=1) as feed:
+            async for event in feed:
+                if isinstance(event, Received):
+                    self._take(event, feed.symbols)
 
-    def _take(self, signal: Signal, symbols: dict[int, str]) -> None:
-        if signal.flags & Flag.HEARTBEAT:
-            return
+    def _take(self, event: Received, symbols: dict[int, str]) -> None:
+        signal = event.signal
         snapshot = self.snapshot
         snapshot.symbols = symbols
         snapshot.signals.append(signal)
@@ -144,7 +140,7 @@ class Watcher:
                     "after_s": round(snapshot.first_signal_s, 2),
                     "symbol": symbols.get(signal.symbol_id, str(signal.symbol_id)),
                     "at": from_ns(signal.timestamp).isoformat(),
-                    "frame": signal.pack().hex(),
+                    "frame": event.frame.hex(),
                 },
             )
         self.signalled.set()
