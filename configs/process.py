@@ -5,7 +5,7 @@ import json
 import logging
 import signal
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -15,8 +15,9 @@ def announce(name: str, **fields: Any) -> None:
     print(json.dumps({"ready": name, **fields}), flush=True)
 
 
-def configure_logging(name: str, level: int = logging.INFO) -> None:
-    """Send JSON lines to standard error, each with the process's name and wall time."""
+def configure_logging(name: str, level: int = logging.INFO, stream: TextIO | None = None) -> None:
+    """Send JSON lines to standard error or a stream, each with the process's name and wall time."""
+    stream = stream or sys.stderr
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -26,11 +27,11 @@ def configure_logging(name: str, level: int = logging.INFO) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(process=name)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
+    logging.basicConfig(level=logging.WARNING, stream=stream, force=True)
 
 
 def stop_event() -> asyncio.Event:

@@ -13,7 +13,7 @@ from relentless.cli.report import Reporter, choose_reporter
 from relentless.cli.supervisor import Supervisor
 from relentless.cli.view import Snapshot, Watcher
 from relentless.configs.clock import EASTERN
-from relentless.configs.process import stop_event
+from relentless.configs.process import configure_logging, stop_event
 from relentless.configs.settings import Settings
 from relentless.proto.errors import InvalidSettings, RelentlessError
 from relentless.store.keys import ensure_local
@@ -65,11 +65,12 @@ async def run_up(plan: Plan, limits: Limits, *, as_json: bool) -> int:
     def on_process(event: str, name: str, fields: dict[str, Any]) -> None:
         reporter.event(event, {"process": name, **fields})
 
-    supervisor = Supervisor(
-        plan.settings.paths.state / "logs", {"RELENTLESS_SETTINGS": str(plan.file)}, on_process
-    )
+    logs = plan.settings.paths.state / "logs"
+    logs.mkdir(exist_ok=True)
+    supervisor = Supervisor(logs, {"RELENTLESS_SETTINGS": str(plan.file)}, on_process)
     code = 0
-    with reporter:
+    with (logs / "up.log").open("a", buffering=1) as log, reporter:
+        configure_logging("up", stream=log)
         try:
             async with supervisor:
                 code = await _supervise(plan, limits, supervisor, reporter, snapshot, stop)
