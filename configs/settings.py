@@ -135,6 +135,12 @@ class PredictorSettings(Section):
     context_max_age_s: Seconds = 28 * 3600.0
     """Market seconds after which a daily context is stale for every tick."""
     replay_frames: Annotated[int, Field(gt=0)] = 262_144
+    enter_probability: Annotated[float, Field(ge=0.5, le=1)] = 0.52
+    """A side is taken from this probability on (``models.policy``)."""
+    stay_probability: Annotated[float, Field(ge=0.5, le=1)] = 0.505
+    """And kept down to this one."""
+    cost_weight: Annotated[float, Field(ge=0)] = 1.0
+    """A side is taken where the expected move is at least so many half spreads."""
 
 
 class TraderSettings(Section):

@@ -34,8 +34,9 @@ from relentless.models.compiled import compiled
 from relentless.models.feature_spec import FLOOR, PLAUSIBLE, SIGMA_SPAN
 
 K_TARGET = 20.0
-"""Forward volatilities from the price to the target: five ticks' worth is 20 / sqrt(16)."""
+"""Volatilities of one tick from the price to the target: what a random walk covers in 400 ticks."""
 K_STOP = 10.0
+"""And to the stop: 100 ticks, so that the bounce between bid and ask does not reach it."""
 NO_QUOTE_COST = 5e-4
 """Five basis points: assumed where no quote says the cost."""
 TRADING_SECONDS = 252 * 6.5 * 3600.0

@@ -28,6 +28,7 @@ from relentless.serving.gates import (
     take_token,
     tick_reason,
 )
+from relentless.serving.routing import MINUTE_NS
 from relentless.serving.wire import F4, I8, U1, U2, U4, U8, decode_ticks, encode_signals
 
 TS, PRICE, BID, ASK, VOLUME, SIGMA, INTERVAL = range(7)
@@ -39,8 +40,6 @@ HELD, MINUTE, BUCKET, LAST_TS, STANCE = range(5)
 SYMBOL_COLUMNS = 5
 
 UNROUTED = -1
-BUCKETS = 10_000
-MINUTE_NS = 60_000_000_000
 
 _NOT_LAST = int(Condition.NOT_LAST)
 _SYNTHETIC_TICK = int(Condition.SYNTHETIC)

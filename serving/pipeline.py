@@ -8,7 +8,7 @@ the lease and the feed.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from relentless.proto.tick import TICK_SIZE
 from relentless.serving import kernels
 from relentless.serving.gates import ContextAge, EmitLimits, GateCounts, RateLimit, Reason
 from relentless.serving.ports import HEADS, Embedded, Predictor
+from relentless.serving.routing import MINUTE_NS, threshold
 
 CAPACITY = 4_096
 """Ticks in one step; a longer batch is cut by :meth:`Lane.process`'s caller."""
@@ -187,6 +188,7 @@ class Lane:
         refuse: Callable[[], int],
         first_sequence: int = 0,
         shed: int = 0,
+        indicators: Sequence[tuple[int, Sequence[float]]] = (),
     ) -> Output:
         """Take packed ticks, shape [N, 48] and at most ``CAPACITY``, through every step.
 
@@ -196,6 +198,7 @@ class Lane:
             refuse: asked after the model answered: a reason that holds for all, or 0.
             first_sequence: the first sequence of what passes; 0 numbers nothing.
             shed: the first ``shed`` ticks move the state and are not predicted.
+            indicators: (row, F numbers) that replace a tick's own features.
         """
         n = len(ticks)
         t0 = time.perf_counter_ns()
@@ -229,6 +232,8 @@ class Lane:
         )
         if shed:
             self._shed(shed)
+        for row, given in indicators:
+            self._features[row] = given
         t2 = time.perf_counter_ns()
         heads, canary = self._predict(n)
         t3 = time.perf_counter_ns()
@@ -249,7 +254,7 @@ class Lane:
     def _route(self, n: int) -> None:
         """Find the buckets that the symbols' rows do not hold yet: once a symbol and minute."""
         for i in np.flatnonzero(self._bucket[:n] == kernels.UNROUTED):
-            row, minute = int(self._rows[i]), int(self._ts[i]) // kernels.MINUTE_NS
+            row, minute = int(self._rows[i]), int(self._ts[i]) // MINUTE_NS
             own = self._symbols[row]
             if own[kernels.MINUTE] != minute:
                 own[kernels.BUCKET] = self._bucket_of(row, minute)
@@ -273,10 +278,10 @@ class Lane:
         rows = self._features[:n]
         self._version[:n] = active.stable.version
         canary = active.canary
-        threshold = int(self.canary_share * kernels.BUCKETS)
-        if canary is None or threshold == 0:
+        limit = threshold(self.canary_share)
+        if canary is None or limit == 0:
             return self.engine.predict(rows, active.stable), 0
-        chosen = self._bucket[:n] < threshold
+        chosen = self._bucket[:n] < limit
         if not chosen.any():
             return self.engine.predict(rows, active.stable), 0
         self._version[:n][chosen] = canary.version

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!relentless/proto/gen/market.proto\x12\rrelentless.v1\"\x86\x01\n\nMarketTick\x12\x11\n\ttimestamp\x18\x01 \x01(\x03\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12\r\n\x05price\x18\x03 \x01(\x02\x12\x0e\n\x06volume\x18\x04 \x01(\x03\x12\x0b\n\x03\x62id\x18\x05 \x01(\x02\x12\x0b\n\x03\x61sk\x18\x06 \x01(\x02\x12\x1c\n\x14technical_indicators\x18\x07 \x03(\x02\"\xc0\x02\n\rTradingSignal\x12\x11\n\ttimestamp\x18\x01 \x01(\x04\x12\x11\n\tsymbol_id\x18\x02 \x01(\r\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\r\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12\x14\n\x0cprice_target\x18\x05 \x01(\x02\x12\x11\n\tstop_loss\x18\x06 \x01(\x02\x12\x15\n\rposition_size\x18\x07 \x01(\x02\x12\x12\n\nrisk_score\x18\x08 \x01(\r\x12\x0f\n\x07urgency\x18\t \x01(\r\x12\x13\n\x0bstrategy_id\x18\n \x01(\r\x12\x10\n\x08sequence\x18\x0b \x01(\x04\x12\x12\n\ncontext_id\x18\x0c \x01(\x04\x12\x15\n\rmodel_version\x18\r \x01(\r\x12\r\n\x05\x66lags\x18\x0e \x01(\r\x12\x0e\n\x06symbol\x18\x0f \x01(\t\x12\x0f\n\x07refused\x18\x10 \x01(\t\":\n\x0ePredictRequest\x12(\n\x05ticks\x18\x01 \x03(\x0b\x32\x19.relentless.v1.MarketTick\"@\n\x0fPredictResponse\x12-\n\x07signals\x18\x01 \x03(\x0b\x32\x1c.relentless.v1.TradingSignal\"\x1a\n\tTickBatch\x12\r\n\x05ticks\x18\x01 \x01(\x0c\"\x1d\n\x0bSignalBatch\x12\x0e\n\x06\x66rames\x18\x01 \x01(\x0c\"5\n\x0bRiskRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x32\xc4\x02\n\x12\x46inancialPredictor\x12H\n\x07Predict\x12\x1d.relentless.v1.PredictRequest\x1a\x1e.relentless.v1.PredictResponse\x12L\n\rStreamPredict\x12\x19.relentless.v1.MarketTick\x1a\x1c.relentless.v1.TradingSignal(\x01\x30\x01\x12N\n\x12StreamPredictBatch\x12\x18.relentless.v1.TickBatch\x1a\x1a.relentless.v1.SignalBatch(\x01\x30\x01\x12\x46\n\nStreamRisk\x12\x1a.relentless.v1.RiskRequest\x1a\x1a.relentless.v1.SignalBatch0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!relentless/proto/gen/market.proto\x12\rrelentless.v1\"\x86\x01\n\nMarketTick\x12\x11\n\ttimestamp\x18\x01 \x01(\x03\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12\r\n\x05price\x18\x03 \x01(\x02\x12\x0e\n\x06volume\x18\x04 \x01(\x03\x12\x0b\n\x03\x62id\x18\x05 \x01(\x02\x12\x0b\n\x03\x61sk\x18\x06 \x01(\x02\x12\x1c\n\x14technical_indicators\x18\x07 \x03(\x02\"\xc0\x02\n\rTradingSignal\x12\x11\n\ttimestamp\x18\x01 \x01(\x04\x12\x11\n\tsymbol_id\x18\x02 \x01(\r\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\r\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12\x14\n\x0cprice_target\x18\x05 \x01(\x02\x12\x11\n\tstop_loss\x18\x06 \x01(\x02\x12\x15\n\rposition_size\x18\x07 \x01(\x02\x12\x12\n\nrisk_score\x18\x08 \x01(\r\x12\x0f\n\x07urgency\x18\t \x01(\r\x12\x13\n\x0bstrategy_id\x18\n \x01(\r\x12\x10\n\x08sequence\x18\x0b \x01(\x04\x12\x12\n\ncontext_id\x18\x0c \x01(\x04\x12\x15\n\rmodel_version\x18\r \x01(\r\x12\r\n\x05\x66lags\x18\x0e \x01(\r\x12\x0e\n\x06symbol\x18\x0f \x01(\t\x12\x0f\n\x07refused\x18\x10 \x01(\t\":\n\x0ePredictRequest\x12(\n\x05ticks\x18\x01 \x03(\x0b\x32\x19.relentless.v1.MarketTick\"@\n\x0fPredictResponse\x12-\n\x07signals\x18\x01 \x03(\x0b\x32\x1c.relentless.v1.TradingSignal\"\x1a\n\tTickBatch\x12\r\n\x05ticks\x18\x01 \x01(\x0c\".\n\x0bSignalBatch\x12\x0e\n\x06\x66rames\x18\x01 \x01(\x0c\x12\x0f\n\x07reasons\x18\x02 \x01(\x0c\"5\n\x0bRiskRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x32\xc4\x02\n\x12\x46inancialPredictor\x12H\n\x07Predict\x12\x1d.relentless.v1.PredictRequest\x1a\x1e.relentless.v1.PredictResponse\x12L\n\rStreamPredict\x12\x19.relentless.v1.MarketTick\x1a\x1c.relentless.v1.TradingSignal(\x01\x30\x01\x12N\n\x12StreamPredictBatch\x12\x18.relentless.v1.TickBatch\x1a\x1a.relentless.v1.SignalBatch(\x01\x30\x01\x12\x46\n\nStreamRisk\x12\x1a.relentless.v1.RiskRequest\x1a\x1a.relentless.v1.SignalBatch0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,9 +42,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TICKBATCH']._serialized_start=638
   _globals['_TICKBATCH']._serialized_end=664
   _globals['_SIGNALBATCH']._serialized_start=666
-  _globals['_SIGNALBATCH']._serialized_end=695
-  _globals['_RISKREQUEST']._serialized_start=697
-  _globals['_RISKREQUEST']._serialized_end=750
-  _globals['_FINANCIALPREDICTOR']._serialized_start=753
-  _globals['_FINANCIALPREDICTOR']._serialized_end=1077
+  _globals['_SIGNALBATCH']._serialized_end=712
+  _globals['_RISKREQUEST']._serialized_start=714
+  _globals['_RISKREQUEST']._serialized_end=767
+  _globals['_FINANCIALPREDICTOR']._serialized_start=770
+  _globals['_FINANCIALPREDICTOR']._serialized_end=1094
 # @@protoc_insertion_point(module_scope)

@@ -79,10 +79,12 @@ class TickBatch(_message.Message):
     def __init__(self, ticks: _Optional[bytes] = ...) -> None: ...
 
 class SignalBatch(_message.Message):
-    __slots__ = ("frames",)
+    __slots__ = ("frames", "reasons")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
     frames: bytes
-    def __init__(self, frames: _Optional[bytes] = ...) -> None: ...
+    reasons: bytes
+    def __init__(self, frames: _Optional[bytes] = ..., reasons: _Optional[bytes] = ...) -> None: ...
 
 class RiskRequest(_message.Message):
     __slots__ = ("session", "next_sequence")

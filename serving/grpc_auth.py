@@ -1,0 +1,79 @@
+"""Asks every gRPC call for a credential, the health check alone excepted.
+
+``authorization: Bearer <key>`` (or ``x-api-key``) in the metadata; roles as the feed has them.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from grpc.aio import ServerInterceptor
+
+from relentless.proto.errors import Unauthenticated, Unavailable
+from relentless.store.ports import KeyVerifier, Role
+
+_OPEN = "/grpc.health.v1.Health/"
+Handler = grpc.RpcMethodHandler[Any, Any]
+
+
+class CredentialInterceptor(ServerInterceptor):
+    """Lets a call through where its key is good and of a permitted role."""
+
+    def __init__(self, verifier: KeyVerifier, roles: frozenset[Role]) -> None:
+        self._verifier = verifier
+        self._roles = roles
+        self.denied = 0
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Give the call's own handler, or one that refuses in the same shape."""
+        handler = await continuation(details)
+        if handler is None or details.method.startswith(_OPEN):
+            return handler
+        refusal = self._refusal(details)
+        if refusal is None:
+            return handler
+        self.denied += 1
+        return _refusing(handler, *refusal)
+
+    def _refusal(self, details: grpc.HandlerCallDetails) -> tuple[grpc.StatusCode, str] | None:
+        try:
+            principal = self._verifier.verify(_credential(details))
+        except Unauthenticated as error:
+            return grpc.StatusCode.UNAUTHENTICATED, str(error)
+        except Unavailable as error:
+            return grpc.StatusCode.UNAVAILABLE, str(error)
+        if principal.role not in self._roles:
+            return grpc.StatusCode.PERMISSION_DENIED, f"a key of role {principal.role} may not"
+        return None
+
+
+def _credential(details: grpc.HandlerCallDetails) -> str:
+    metadata = dict(details.invocation_metadata or ())
+    bearer = str(metadata.get("authorization", ""))
+    if bearer[:7].lower() == "bearer ":
+        return bearer[7:].strip()
+    return str(metadata.get("x-api-key", ""))
+
+
+def _refusing(handler: Handler, code: grpc.StatusCode, text: str) -> Handler:
+    async def refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        await context.abort(code, text)
+
+    async def refuse_stream(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        await context.abort(code, text)
+        yield
+
+    makers: dict[tuple[bool, bool], Callable[..., Handler]] = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }
+    behaviour = refuse_stream if handler.response_streaming else refuse
+    return makers[bool(handler.request_streaming), bool(handler.response_streaming)](
+        behaviour, handler.request_deserializer, handler.response_serializer
+    )

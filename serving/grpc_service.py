@@ -1,0 +1,285 @@
+"""FinancialPredictor over gRPC: ticks of a caller in, one result for each tick out.
+
+The callers' ticks share one lane of the pipeline, apart from the live feed's: they see one feature
+state for each symbol, their own and other callers', and never the exchange's; their results carry
+sequence 0 and never reach the feed. The same gates hold, the lease among them. ``StreamRisk`` is
+the feed itself, over gRPC.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, TypeVar
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_health.v1.health import aio as health_aio  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
+
+from relentless.models.features import FEATURES
+from relentless.proto.errors import InvalidFrame, RelentlessError, Unavailable
+from relentless.proto.gen import market_pb2, market_pb2_grpc
+from relentless.proto.signal import SIGNAL_DTYPE, Flag
+from relentless.proto.tick import TICK_SIZE, TICK_STRUCT, unpack_ticks
+from relentless.serving.feed import CONSUMERS
+from relentless.serving.gates import REASONS
+from relentless.serving.grpc_auth import CredentialInterceptor
+from relentless.serving.lease import Lease
+from relentless.serving.pipeline import CAPACITY, Lane, Output
+from relentless.serving.ring import SignalRing
+from relentless.serving.wire import mark_replayed
+from relentless.store.ports import KeyVerifier
+from relentless.store.symbols import SymbolDirectory
+
+Context = grpc.aio.ServicerContext[Any, Any]
+T = TypeVar("T")
+
+NAME = "relentless.v1.FinancialPredictor"
+RISK_FRAMES = 512
+"""Frames in one message of the risk stream."""
+QUEUED = 1_024
+"""Ticks of one stream that may wait before its caller is held back."""
+MAX_MESSAGE = 8 << 20
+
+
+class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
+    """The four methods. ``lane`` is this service's own."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        ring: SignalRing,
+        symbols: SymbolDirectory,
+        lease: Lease,
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._lane = lane
+        self._ring = ring
+        self._symbols = symbols
+        self._lease = lease
+        self._now_ns = now_ns
+        self._writing: set[asyncio.Task[Any]] = set()
+        self._resumed = asyncio.Event()
+
+    async def Predict(
+        self, request: market_pb2.PredictRequest, context: Context
+    ) -> market_pb2.PredictResponse:
+        """Answer one signal for each tick, in order."""
+        if not 0 < len(request.ticks) <= CAPACITY:
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, f"a request holds 1 to {CAPACITY} ticks"
+            )
+        try:
+            return market_pb2.PredictResponse(signals=self._typed(request.ticks))
+        except RelentlessError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise
+
+    async def StreamPredict(
+        self, request_iterator: AsyncIterator[market_pb2.MarketTick], context: Context
+    ) -> AsyncIterator[market_pb2.TradingSignal]:
+        """Answer one signal for each tick; what has arrived meanwhile is one batch."""
+        async for ticks in _batches(request_iterator):
+            try:
+                answers = self._typed(ticks)
+            except RelentlessError as error:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            for answer in answers:
+                yield answer
+
+    async def StreamPredictBatch(
+        self, request_iterator: AsyncIterator[market_pb2.TickBatch], context: Context
+    ) -> AsyncIterator[market_pb2.SignalBatch]:
+        """Answer packed frames, and a reason each, for packed ticks."""
+        async for batch in request_iterator:
+            try:
+                ticks = unpack_ticks(batch.ticks).view(np.uint8).reshape(-1, TICK_SIZE)
+            except InvalidFrame as error:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            for at in range(0, len(ticks), CAPACITY):
+                part = np.ascontiguousarray(ticks[at : at + CAPACITY])
+                output = self._process(part)
+                yield market_pb2.SignalBatch(
+                    frames=output.frames.tobytes(), reasons=output.reasons.tobytes()
+                )
+                await asyncio.sleep(0)
+
+    async def StreamRisk(
+        self, request: market_pb2.RiskRequest, context: Context
+    ) -> AsyncIterator[market_pb2.SignalBatch]:
+        """Give the feed's signals from a sequence on, replayed ones marked, then live."""
+        ring = self._ring
+        place = request.next_sequence or ring.head
+        if request.session not in ("", ring.session):
+            await context.abort(
+                grpc.StatusCode.NOT_FOUND, f"this session is {ring.session}; ask for it, or for any"
+            )
+        if not ring.first <= place <= ring.head:
+            await context.abort(
+                grpc.StatusCode.OUT_OF_RANGE,
+                f"sequences {ring.first} to {ring.head} can be asked for here",
+            )
+        replay_until = ring.head
+        while True:
+            await ring.wait(place)
+            if not self._lease.permitted():
+                self._resumed.clear()
+                replay_until = ring.head
+                await self._resumed.wait()
+                continue
+            if place < ring.first:
+                await context.abort(grpc.StatusCode.DATA_LOSS, "too slow: frames are overwritten")
+            frames = ring.read(place, RISK_FRAMES)
+            replayed = min(len(frames), replay_until - place)
+            if replayed > 0:
+                mark_replayed(frames[:replayed].view(np.uint32), int(Flag.REPLAY))
+            place += len(frames)
+            async for sent in self._sending(market_pb2.SignalBatch(frames=frames.tobytes())):
+                yield sent
+
+    async def halt(self) -> None:
+        """Return once no signal of the risk stream is on its way out of this process."""
+        for _ in range(20):
+            if not self._writing:
+                return
+            await asyncio.sleep(0.005)
+        for task in tuple(self._writing):
+            task.cancel()
+
+    def resume(self) -> None:
+        """Signals may leave again."""
+        self._resumed.set()
+
+    async def _sending(self, message: T) -> AsyncIterator[T]:
+        """Give one message, and note for how long gRPC is writing it."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._writing.add(task)
+        try:
+            yield message
+        finally:
+            if task is not None:
+                self._writing.discard(task)
+
+    def _process(
+        self,
+        ticks: npt.NDArray[np.uint8],
+        indicators: Sequence[tuple[int, Sequence[float]]] = (),
+    ) -> Output:
+        return self._lane.process(
+            ticks, now_ns=self._now_ns(), refuse=self._lease.refusal, indicators=indicators
+        )
+
+    def _typed(self, ticks: Sequence[market_pb2.MarketTick]) -> list[market_pb2.TradingSignal]:
+        """Run typed ticks.
+
+        Raises:
+            InvalidInput: a name that is no symbol.
+            InvalidFrame: indicators of another number than the features.
+        """
+        packed = bytearray(TICK_SIZE * len(ticks))
+        indicators = []
+        for i, tick in enumerate(ticks):
+            if tick.technical_indicators:
+                if len(tick.technical_indicators) != FEATURES:
+                    raise InvalidFrame(f"technical_indicators holds {FEATURES} numbers, or none")
+                indicators.append((i, tick.technical_indicators))
+            number = self._symbols.intern(tick.symbol)
+            numbers = (tick.price, tick.bid, tick.ask, tick.volume)
+            TICK_STRUCT.pack_into(packed, i * TICK_SIZE, tick.timestamp, number, 0, *numbers)
+        self._lane.know(len(self._symbols))
+        rows = np.frombuffer(packed, np.uint8).reshape(-1, TICK_SIZE)
+        output = self._process(rows, indicators)
+        frames = output.frames.reshape(-1).view(SIGNAL_DTYPE)
+        return [
+            _typed_signal(frame, self._symbols.name(int(frame["symbol_id"])), REASONS[reason])
+            for frame, reason in zip(frames, output.reasons, strict=True)
+        ]
+
+
+def _typed_signal(frame: Any, symbol: str, reason: str) -> market_pb2.TradingSignal:
+    """Give one row of ``SIGNAL_DTYPE`` as its message."""
+    return market_pb2.TradingSignal(
+        timestamp=int(frame["timestamp"]),
+        symbol_id=int(frame["symbol_id"]),
+        action=int(frame["action"]),
+        confidence=float(frame["confidence"]),
+        price_target=float(frame["price_target"]),
+        stop_loss=float(frame["stop_loss"]),
+        position_size=float(frame["position_size"]),
+        risk_score=int(frame["risk_score"]),
+        urgency=int(frame["urgency"]),
+        strategy_id=int(frame["strategy_id"]),
+        context_id=int(frame["context_id"]),
+        model_version=int(frame["model_version"]),
+        flags=int(frame["flags"]),
+        symbol=symbol,
+        refused="" if reason == "passed" else reason,
+    )
+
+
+async def _batches(ticks: AsyncIterator[T]) -> AsyncIterator[list[T]]:
+    """Group what has arrived; the caller is held back when ``QUEUED`` wait."""
+    queue: asyncio.Queue[T | None] = asyncio.Queue(QUEUED)
+
+    async def read() -> None:
+        async for tick in ticks:
+            await queue.put(tick)
+        await queue.put(None)
+
+    reader = asyncio.create_task(read())
+    try:
+        while True:
+            batch = [await queue.get()]
+            while not queue.empty() and len(batch) < CAPACITY:
+                batch.append(queue.get_nowait())
+            ended = batch[-1] is None
+            if found := [tick for tick in batch if tick is not None]:
+                yield found
+            if ended:
+                return
+    finally:
+        reader.cancel()
+
+
+class GrpcServer:
+    """The listener: FinancialPredictor, health and reflection behind one credential check."""
+
+    def __init__(self, service: PredictorService, verifier: KeyVerifier) -> None:
+        self.auth = CredentialInterceptor(verifier, CONSUMERS)
+        self._server = grpc.aio.server(
+            interceptors=[self.auth],
+            options=[
+                ("grpc.max_receive_message_length", MAX_MESSAGE),
+                ("grpc.so_reuseport", 0),
+            ],
+            maximum_concurrent_rpcs=256,
+        )
+        self._health = health_aio.HealthServicer()
+        market_pb2_grpc.add_FinancialPredictorServicer_to_server(  # type: ignore[no-untyped-call]
+            service, self._server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (NAME, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, host: str, port: int) -> str:
+        """Listen, and give the address as "host:port".
+
+        Raises:
+            Unavailable: the port is taken.
+        """
+        try:
+            bound = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as error:
+            raise Unavailable(f"gRPC cannot listen on {host}:{port}") from error
+        await self._server.start()
+        for name in ("", NAME):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return f"{host}:{bound}"
+
+    async def close(self, grace_s: float = 1.0) -> None:
+        """Say that it serves no longer, give calls ``grace_s`` to end, then end them."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)
