@@ -97,17 +97,18 @@ class InProcessEngine:
         """
         with self._changing:
             versions, accepted = dict(self._versions), dict[str, int]()
+            reasons = dict[str, object]()
             for label, number in labels.items():
                 try:
                     versions[number] = versions.get(number) or self._load(number)
                     accepted[label] = number
                 except ModelInvalid as error:
                     log.error("version refused", version=number, label=label, error=str(error))
-                    reason = error
+                    reasons[label] = error
                     if (old := self._labels.get(label)) is not None:
                         accepted[label] = old
             if "stable" not in accepted:
-                why = reason if "stable" in labels else "no version has the label"
+                why = reasons.get("stable", "no version has the label")
                 raise ModelInvalid(f"{self._folder}: nothing can serve as stable: {why}")
             # Versions that lost their label stay until the next change: a batch may be inside one.
             kept = {*accepted.values(), *self._labels.values()}
@@ -123,6 +124,9 @@ class InProcessEngine:
         weights = load_weights(folder / WEIGHTS)
         loaded = Loaded(number, weights, forward.packed(weights))
         trial = _Trial(self, loaded)
+        blank = np.zeros((forward.FUSED_ROWS, manifest.shapes.features), np.float32)
+        for rows in (1, forward.FUSED_ROWS):  # Machine code is made here, never under a tick.
+            trial.predict(blank[:rows], trial.encode(_zeros(weights), 0, number))
         if self._source is not None:
             check_against(trial, self._source, weights, number)
         else:
@@ -214,6 +218,10 @@ def _encode(loaded: Loaded, context_vector: Array, context_id: int) -> Embedded:
         raise ModelRejected(f"a context vector has the shape {wanted}, not {context_vector.shape}")
     embedding = loaded.weights.encode(np.asarray(context_vector, np.float32))
     return Embedded(context_id, loaded.version, embedding, loaded.weights.fold(embedding))
+
+
+def _zeros(weights: Weights) -> Array:
+    return np.zeros(weights.encoder_kernel.shape[0], np.float32)
 
 
 def _highest(folder: Path) -> int:

@@ -173,7 +173,7 @@ class TfServingPredictor:
         row = np.ascontiguousarray(context_vector, np.float32)[None]
         embedding = self.run("encode_context", {"context_vector": row}, version)["embedding"]
         bias = self.run("fold_context", {"embedding": embedding}, version)["bias"]
-        return Embedded(context_id, version, embedding[0], bias[0])
+        return Embedded(context_id, version, embedding[0].copy(), bias[0].copy())
 
     def predict(self, features: Array, context: Embedded) -> Array:
         """Predict [N, F] tick features under a context: [N, 4], columns as in ``HEADS``.
