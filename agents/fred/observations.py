@@ -5,8 +5,10 @@ no number says that this is not the source's contract, and then nothing of it is
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from datetime import date, datetime
+from itertools import pairwise
 from typing import Any
 
 from relentless.agents.fred.measures import Observation
@@ -17,6 +19,7 @@ MISSING = frozenset({".", ""})
 """How FRED writes a day without a value."""
 
 KnownAt = Callable[[date], datetime]
+"""Gives the time from which an observation could be served; never earlier for a later date."""
 
 
 def read_history(
@@ -30,19 +33,15 @@ def read_history(
     Raises:
         SourceMalformed: the body breaks the contract.
     """
-    last_day = None
-    history = []
-    for item in _items(series_id, body):
-        day = _day(series_id, item)
-        if last_day is not None and day <= last_day:
-            raise _malformed(series_id, f"{day} comes after {last_day}")
-        last_day = day
-        if day > as_of.date() or known_at(day) > as_of:
-            continue
-        value = _value(series_id, day, item)
-        if value is not None:
-            history.append(Observation(day, value))
-    return history
+    items = _items(series_id, body)
+    days = _days(series_id, items)
+    dated = bisect_right(days, as_of.date())
+    known = bisect_right(days, as_of, hi=dated, key=known_at)
+    return [
+        Observation(day, value)
+        for day, item in zip(days[:known], items, strict=False)
+        if (value := _value(series_id, day, item)) is not None
+    ]
 
 
 def _items(series_id: str, body: Any) -> list[Any]:
@@ -61,11 +60,16 @@ def _items(series_id: str, body: Any) -> list[Any]:
     return items
 
 
-def _day(series_id: str, item: Any) -> date:
+def _days(series_id: str, items: list[Any]) -> list[date]:
+    """Give the dates, ascending and distinct."""
     try:
-        return date.fromisoformat(item["date"])
-    except (TypeError, KeyError, ValueError):
-        raise _malformed(series_id, f"no date in {str(item)[:60]}") from None
+        days = [date.fromisoformat(item["date"]) for item in items]
+    except (TypeError, KeyError, ValueError) as error:
+        raise _malformed(series_id, f"an observation has no date ({error})"[:120]) from None
+    for earlier, later in pairwise(days):
+        if later <= earlier:
+            raise _malformed(series_id, f"{later} comes after {earlier}")
+    return days
 
 
 def _value(series_id: str, day: date, item: Any) -> float | None:

@@ -32,7 +32,7 @@ class Pace:
     """How soon the hub is tried again, in wall seconds."""
 
     first_s: float = 0.1
-    most_s: float = 5.0
+    most_s: float = 2.0
     jitter_s: float = 0.3
 
 
