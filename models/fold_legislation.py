@@ -52,17 +52,20 @@ def legislation_features(
     bills = [bill for bill, _ in counted]
     used = tuple(item for _, item in counted)
     newest = max(item.known_at for item in used)
+    observed_at = min(item.observed_at for item in used)
+    origin = worst(item.origin for item in used)
+    message_ids = tuple(item.message_id for item in used[:MAX_IDS])
 
     def said(name: str, value: float | None) -> FeatureProvenance:
         fresh = bool(alive) and as_of - newest <= rules.feature_max_age(name)
         return FeatureProvenance(
             value=value,
-            observed_at=min(item.observed_at for item in used),
+            observed_at=observed_at,
             known_at=newest,
-            message_ids=tuple(item.message_id for item in used[:MAX_IDS]),
+            message_ids=message_ids,
             quality=Quality.OK if fresh else Quality.STALE,
             source=SOURCE,
-            origin=worst(item.origin for item in used),
+            origin=origin,
             note=f"{len(used)} pending bills" + ("" if fresh else "; too old"),
         )
 

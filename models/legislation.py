@@ -46,9 +46,11 @@ REGULATION_WEIGHT: Mapping[str, float] = {
 OTHER_CATEGORY_WEIGHT = 0.2
 HALF_LIFE_DAYS = 30.0
 """A bill without an action counts half as much after so many days."""
-RISK_SCALE = 5.0
-"""Sum of weights at which the risk score reads 1 - 1/e: some five bills about to be law."""
-SECTOR_SCALE = 2.0
+RISK_SCALE = 10.0
+"""Sum of weights at which the risk score reads 1 - 1/e; the 113th Congress ran from 3 to 14."""
+SECTOR_SCALE = 5.0
+HORIZON_SHARE = 30.0 / 280.0
+"""Share of a bill's chance that falls into the next 30 days: law took 280 days in the mean."""
 MAX_PENDING = 50
 
 PAST_A_CHAMBER = frozenset({"passed_house", "passed_senate", "passed_both", "presented"})
@@ -59,7 +61,7 @@ _NUMBER = re.compile(r"^(\d+)-([a-z]+)-(\d+)$")
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """A pending bill with its weight in [0, 1] and, for changes of rules, its probability."""
+    """A pending bill, its weight in [0, 1], and its chance to change rules within 30 days."""
 
     bill_id: str
     stage: str
@@ -132,7 +134,7 @@ def read_bill(context: Mapping[str, Any], today: date) -> Bill | None:
         bill_id=context["bill_id"],
         stage=context["stage"],
         weight=fresh_chance * category_weight(categories),
-        rule_change=fresh_chance * rules,
+        rule_change=fresh_chance * rules * HORIZON_SHARE,
         latest_action_date=latest,
         sectors=tuple(context.get("sectors_affected") or ()),
     )
@@ -149,14 +151,12 @@ def risk_score(bills: Sequence[Bill]) -> float:
 
 
 def rule_change_probability(bills: Sequence[Bill]) -> float:
-    """Give the probability in [0, 1] that at least one bill becomes law and changes rules.
+    """Give the probability in [0, 1] that one or more change rules as law within 30 days.
 
     ``1 - product of (1 - p)``: bills are taken as independent, which overstates it where several
     carry the same text.
     """
-    return 1.0 - math.exp(
-        math.fsum(math.log1p(-min(bill.rule_change, 1 - 1e-12)) for bill in bills)
-    )
+    return 1.0 - math.exp(math.fsum(math.log1p(-bill.rule_change) for bill in bills))
 
 
 def sector_scores(bills: Iterable[Bill]) -> dict[str, float]:

@@ -336,11 +336,16 @@ class ContextMessage(Frozen):
         Who says it to whom, on what topic, about when, known when, until when, and the context; not
         the id, the time of writing or the evidence, so that saying the same again is the same.
         """
-        says = self.model_dump(
-            mode="json",
-            include={"source_agent", "topic", "observed_at", "known_at", "expires_at", "context"},
-        )
-        says["target_agent"] = self.target_agent or BROADCAST
+        # By hand: a fold digests hundreds of messages, and model_dump takes twice as long.
+        says = {
+            "source_agent": self.source_agent,
+            "target_agent": self.target_agent or BROADCAST,
+            "topic": self.topic,
+            "observed_at": _as_written(self.observed_at),
+            "known_at": _as_written(self.known_at),
+            "expires_at": _as_written(self.expires_at),
+            "context": self.context,
+        }
         return hashlib.sha256(canonical_json(says)).hexdigest()
 
 
@@ -353,6 +358,11 @@ def explain(error: ValidationError, limit: int = 8) -> str:
         lines.append(f"{place}: {item['msg']}{given}")
     hidden = error.error_count() - limit
     return "; ".join(lines) + (f"; and {hidden} more" if hidden > 0 else "")
+
+
+def _as_written(moment: datetime | None) -> str | None:
+    """Write a time as pydantic does: in its own zone, UTC as Z."""
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
 def iso(moment: datetime) -> str:
