@@ -1,0 +1,262 @@
+"""The tick path: a closed loop over a Unix socket, an open loop by arrival time, and the peak.
+
+All in one process with the in-process engine, without a hub: the lane, the model and the codec are
+the product's own. The context is an empty one (every feature masked), which costs the same.
+"""
+
+import multiprocessing
+import socket
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.harness import Figure, Section, alternate, percentile
+from relentless.configs.settings import Settings
+from relentless.proto.messages import DailyContext
+from relentless.proto.signal import SIGNAL_SIZE
+from relentless.proto.tick import TICK_DTYPE, TICK_SIZE
+from relentless.serving.engine import InProcessEngine
+from relentless.serving.pipeline import CAPACITY, Lane, activate
+
+ROUNDS, PER_ROUND, WARM = 10, 2_000, 500
+OPEN_LOOP_S = 3.0
+SYMBOLS = (10, 1_000, 10_000)
+
+
+def lane(symbols: int = 10) -> Lane:
+    """Give a lane that knows so many symbols, joined to an empty context."""
+    settings = Settings()
+    engine = InProcessEngine(settings.paths.models / settings.model_server.name)
+    made = Lane(engine, lambda symbol, minute: 0, symbols=symbols, signals_per_s=50_000_000)
+    day = datetime(2013, 10, 7, 9, 25, tzinfo=UTC)
+    empty = DailyContext(
+        as_of=day,
+        trading_date=day.date(),
+        context_id="ab" * 32,
+        fold_version=0,
+        head=0,
+        provenance={},
+    )
+    made.use(activate(engine, empty))
+    return made
+
+
+def ticks(count: int, symbols: int = 10) -> np.ndarray[Any, Any]:
+    """Give a random walk as packed ticks, shape [count, 48]; synthetic."""
+    random = np.random.default_rng(7)
+    made = np.zeros(count, TICK_DTYPE)
+    start = int(datetime(2013, 10, 7, 14, 0, tzinfo=UTC).timestamp() * 1e9)
+    made["ts_event"] = start + np.arange(count) * 1_000_000
+    made["symbol_id"] = 1 + np.arange(count) % symbols
+    price = 100 * np.exp(np.cumsum(random.normal(0, 1e-5, count)))
+    made["price"] = np.round(price, 2)
+    made["bid"], made["ask"] = made["price"] - 0.01, made["price"] + 0.01
+    made["volume"] = 100 * random.integers(1, 20, count)
+    return made.view(np.uint8).reshape(count, TICK_SIZE)
+
+
+def now_ns() -> int:
+    """Market time of every step here: noon of the day."""
+    return int(datetime(2013, 10, 7, 16, 0, tzinfo=UTC).timestamp() * 1e9)
+
+
+def _serve(path: str, echo: bool) -> None:
+    made = None if echo else lane()
+    now = now_ns()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        link, _ = listener.accept()
+        with link:
+            answer = bytes(SIGNAL_SIZE)
+            buffer = bytearray(TICK_SIZE)
+            view = np.frombuffer(buffer, np.uint8).reshape(1, TICK_SIZE)
+            while link.recv_into(buffer, TICK_SIZE, socket.MSG_WAITALL) == TICK_SIZE:
+                if made is not None:
+                    output = made.process(view, now_ns=now, refuse=lambda: 0, first_sequence=1)
+                    answer = output.frames.tobytes()
+                link.sendall(answer)
+
+
+class _Loop:
+    """One server process and a connection to it."""
+
+    def __init__(self, folder: Path, echo: bool) -> None:
+        path = str(folder / ("echo" if echo else "lane"))
+        self._process = multiprocessing.get_context("spawn").Process(
+            target=_serve, args=(path, echo), daemon=True
+        )
+        self._process.start()
+        self._link = socket.socket(socket.AF_UNIX)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self._link.connect(path)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        self._ticks = [row.tobytes() for row in ticks(ROUNDS * PER_ROUND + WARM)]
+        self._at = 0
+        self.round(WARM)
+
+    def round(self, count: int = PER_ROUND) -> list[float]:
+        """Send ticks one at a time and give the microseconds of each answer."""
+        samples = []
+        for tick in self._ticks[self._at : self._at + count]:
+            begun = time.perf_counter_ns()
+            self._link.sendall(tick)
+            self._link.recv(SIGNAL_SIZE, socket.MSG_WAITALL)
+            samples.append((time.perf_counter_ns() - begun) / 1e3)
+        self._at += count
+        return samples
+
+    def close(self) -> None:
+        """End the process."""
+        self._link.close()
+        self._process.join(5)
+        self._process.kill()
+
+
+def closed_loop() -> Section:
+    """One tick at a time over a Unix socket, against a bare ping-pong of the same sizes."""
+    with tempfile.TemporaryDirectory(prefix="relentless-bench-") as folder:
+        bare, full = _Loop(Path(folder), echo=True), _Loop(Path(folder), echo=False)
+        reference, samples = alternate(bare.round, full.round, ROUNDS)
+        bare.close()
+        full.close()
+    figure = Figure(
+        "tick to signal, closed loop",
+        percentile(samples, 0.5),
+        "us",
+        percentile(samples, 0.99),
+        "socket ping-pong",
+        percentile(reference, 0.5),
+        percentile(reference, 0.99),
+        f"{len(samples):,} ticks of 48 bytes in, 64 out",
+    )
+    return Section(
+        "Tick to signal over a Unix socket",
+        "A child process answers each tick with its signal; the reference answers with 64 zeros.",
+        [figure, *_stages()],
+        {"tick to signal, Unix socket": samples, "bare socket ping-pong": reference},
+    )
+
+
+def _stages() -> list[Figure]:
+    made, batch = lane(), ticks(5_000)
+    stages: dict[str, list[float]] = {
+        name: [] for name in ("decode and gates", "features", "model", "policy, gates, encoding")
+    }
+    for at in range(len(batch)):
+        made.process(batch[at : at + 1], now_ns=now_ns(), refuse=lambda: 0, first_sequence=1)
+        times = made.times
+        for name, begun, ended in zip(stages, times[:-1], times[1:], strict=True):
+            stages[name].append((ended - begun) / 1e3)
+    return [
+        Figure(f"stage: {name}", percentile(s[500:], 0.5), "us", percentile(s[500:], 0.99))
+        for name, s in stages.items()
+    ]
+
+
+def peak() -> Section:
+    """Ticks a second in process, by chunk and by number of symbols; the floor copies the bytes."""
+    figures = []
+    for chunk in (1, 16, 128, 1_024, CAPACITY):
+        batch = ticks(chunk * max(4, 16_384 // chunk))
+        figures.append(_rate(f"{chunk} a chunk, 10 symbols", lane(), batch, chunk))
+    for symbols in SYMBOLS[1:]:
+        batch = ticks(32_768, symbols)
+        figures.append(_rate(f"1,024 a chunk, {symbols:,} symbols", lane(symbols), batch, 1_024))
+    return Section(
+        "Peak in process",
+        "Ticks a second on one thread; the floor copies 48 bytes in and 64 out.",
+        figures,
+    )
+
+
+def _rate(what: str, made: Lane, batch: np.ndarray[Any, Any], chunk: int) -> Figure:
+    scratch, out = np.empty((chunk, TICK_SIZE), np.uint8), np.empty((chunk, SIGNAL_SIZE), np.uint8)
+    source = np.zeros((chunk, SIGNAL_SIZE), np.uint8)
+
+    def product() -> list[float]:
+        begun = time.perf_counter()
+        for at in range(0, len(batch), chunk):
+            made.process(
+                batch[at : at + chunk], now_ns=now_ns(), refuse=lambda: 0, first_sequence=1
+            )
+        return [len(batch) / (time.perf_counter() - begun)]
+
+    def floor() -> list[float]:
+        begun = time.perf_counter()
+        for at in range(0, len(batch), chunk):
+            np.copyto(scratch, batch[at : at + chunk])
+            np.copyto(out, source)
+        return [len(batch) / (time.perf_counter() - begun)]
+
+    product()
+    reference, rates = alternate(floor, product, 7)
+    return Figure(
+        what,
+        percentile(rates, 0.5),
+        "ticks/s",
+        None,
+        "memcpy",
+        percentile(reference, 0.5),
+    )
+
+
+def open_loop() -> Section:
+    """Latency from a tick's scheduled arrival to its frame: no coordinated omission."""
+    figures, series = [], {}
+    for rate in (1_000, 50_000, 200_000, 1_000_000):
+        samples = _arrivals(rate, lane())
+        reference = _arrivals(rate, None)
+        figures.append(
+            Figure(
+                f"open loop, {rate:,} ticks/s",
+                percentile(samples, 0.5),
+                "us",
+                percentile(samples, 0.99),
+                "empty loop",
+                percentile(reference, 0.5),
+                percentile(reference, 0.99),
+            )
+        )
+        if rate in (200_000, 1_000_000):
+            series[f"open loop, {rate:,} ticks/s"] = samples[:: max(1, len(samples) // 20_000)]
+    return Section(
+        "Open loop in process",
+        "Ticks arrive by the clock, ready or not; whatever has arrived is drained.",
+        figures,
+        series,
+    )
+
+
+def _arrivals(rate: int, made: Lane | None) -> list[float]:
+    count = int(rate * OPEN_LOOP_S)
+    pool = ticks(min(count, 262_144))
+    step = 1e9 / rate
+    done = 0
+    samples: list[np.ndarray[Any, Any]] = []
+    begun = time.perf_counter_ns()
+    while done < count:
+        arrived = min(int((time.perf_counter_ns() - begun) / step) + 1, count)
+        if arrived <= done:
+            continue
+        at = done % len(pool)
+        take = min(arrived - done, CAPACITY, len(pool) - at)
+        if made is not None:
+            made.process(
+                pool[at : at + take], now_ns=now_ns(), refuse=lambda: 0, first_sequence=done + 1
+            )
+        ended = time.perf_counter_ns() - begun
+        samples.append(ended - np.arange(done, done + take) * step)
+        done += take
+    every = np.concatenate(samples)[rate // 10 :] / 1e3
+    return [float(x) for x in every[:: max(1, len(every) // 200_000)]]
