@@ -88,7 +88,7 @@ class Gate:
         self,
         rate: Rate,
         seen: Callable[[Principal], None],
-        local: Principal | None = None,
+        local: Callable[[], Principal] | None = None,
     ) -> None:
         self._rate = rate
         self._seen = seen
@@ -104,7 +104,7 @@ class Gate:
         if isinstance(token, HubToken):
             return token.principal
         if self._local is not None:
-            return self._local
+            return self._local()
         raise Unauthenticated("send an API key as X-API-Key or as Authorization: Bearer")
 
     def tool(self, name: str) -> Principal:

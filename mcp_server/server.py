@@ -6,7 +6,7 @@ store); everything below takes what it is given.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +77,7 @@ class Hub:
 
 @asynccontextmanager
 async def build(
-    settings: Settings, *, clock: Clock | None = None, local: Principal | None = None
+    settings: Settings, *, clock: Clock | None = None, local: Callable[[], Principal] | None = None
 ) -> AsyncIterator[Hub]:
     """Open what the hub stands on, recover its state, and wire it.
 
@@ -106,7 +106,7 @@ def _wire(
     clock: Clock,
     journal: Journal,
     online: OnlineStore,
-    local: Principal | None,
+    local: Callable[[], Principal] | None,
 ) -> tuple[Hub, ModelInference]:
     state: Path = settings.paths.state
     push = Push()

@@ -16,6 +16,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from relentless.mcp_server.auth import Gate
+from relentless.mcp_server.schemas import compact_input, compact_output
 from relentless.proto.errors import InvalidInput, NotFound, Overloaded, RelentlessError
 from relentless.proto.messages import explain
 from relentless.tools.access import ACCESS
@@ -123,8 +124,10 @@ def _tool(name: str, families: Sequence[object]) -> Tool:
         name=name,
         title=access.title,
         description=" ".join(inspect.cleandoc(method.__doc__ or "").split()),
-        input_schema=compact(arguments.model_json_schema()),
-        output_schema=compact(signature.return_annotation.model_json_schema(mode="serialization")),
+        input_schema=compact_input(arguments.model_json_schema()),
+        output_schema=compact_output(
+            signature.return_annotation.model_json_schema(mode="serialization")
+        ),
         annotations=types.ToolAnnotations(
             read_only_hint=access.reads_only,
             destructive_hint=access.destructive,
@@ -133,28 +136,6 @@ def _tool(name: str, families: Sequence[object]) -> Tool:
         ),
     )
     return Tool(listing, arguments, method)
-
-
-_KEPT_WHOLE: Final = frozenset({"default", "enum", "const", "required", "examples"})
-_NAMED: Final = frozenset({"properties", "$defs", "patternProperties"})
-
-
-def compact(schema: Any) -> Any:
-    """Drop what a model pays tokens for and learns nothing from: titles, closed-object marks."""
-    if isinstance(schema, list):
-        return [compact(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    kept: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key in _NAMED:
-            kept[key] = {name: compact(item) for name, item in value.items()}
-        elif key in _KEPT_WHOLE:
-            if not (key == "default" and value is None):
-                kept[key] = value
-        elif key != "title" and (key, value) != ("additionalProperties", False):
-            kept[key] = compact(value)
-    return kept
 
 
 def _unquoted(value: Any) -> Any:

@@ -47,11 +47,7 @@ class HubClient:
     async def __aenter__(self) -> Self:
         """Get ready; nothing is sent yet."""
         http = await self._stack.enter_async_context(
-            httpx2.AsyncClient(
-                headers={"authorization": f"Bearer {self._credential}"},
-                timeout=httpx2.Timeout(self._timeout_s, read=None),
-                transport=_Steady(),
-            )
+            steady_http(self._credential, timeout_s=self._timeout_s)
         )
         transport = streamable_http_client(self._url, http_client=http)
         self._client = await self._stack.enter_async_context(
@@ -211,6 +207,15 @@ class HubClient:
         if self._client is None:
             raise RuntimeError("use HubClient as `async with HubClient(...) as hub`")
         return self._client
+
+
+def steady_http(credential: str, *, timeout_s: float = 30.0) -> httpx2.AsyncClient:
+    """Give an HTTP client for the SDK's transport that outlives the hub's absence."""
+    return httpx2.AsyncClient(
+        headers={"authorization": f"Bearer {credential}"},
+        timeout=httpx2.Timeout(timeout_s, read=None),
+        transport=_Steady(),
+    )
 
 
 class _Steady(httpx2.AsyncBaseTransport):
