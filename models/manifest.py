@@ -19,6 +19,8 @@ from relentless.proto.errors import ModelInvalid
 EXTRA = "assets.extra"
 MANIFEST = Path(EXTRA) / "manifest.json"
 WEIGHTS = Path(EXTRA) / "weights.npz"
+GOLDEN = Path(EXTRA) / "golden.npz"
+"""Pinned probes and answers: ``features`` [N, F], ``context_vector`` [C], ``heads`` [N, 4]."""
 MODEL_NAME = "relentless_financial"
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -13,6 +13,7 @@ float32 throughout. The heads' order is ``serving.ports.HEADS``.
 """
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,12 +90,17 @@ def _sigmoid(raw: Array) -> Array:
 
 def save_weights(path: Path, weights: Weights) -> None:
     """Write the arrays as an .npz whose bytes depend on the values alone (no times within)."""
-    arrays = {name: np.ascontiguousarray(a, "<f4") for name, a in weights._asdict().items()}
+    save_arrays(path, weights._asdict())
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write float32 arrays as an .npz; the same values are the same bytes."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             with archive.open(member, "w") as file:
-                np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
+                plain = np.ascontiguousarray(array, "<f4")
+                np.lib.format.write_array(file, plain, version=(1, 0), allow_pickle=False)
 
 
 def load_weights(path: Path) -> Weights:
