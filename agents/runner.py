@@ -13,7 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import stamina
 import structlog
+from stamina.instrumentation import RetryDetails
 
 from relentless.agents.base import Agent, Collected, Hub, Run
 from relentless.agents.http import Upstream
@@ -116,6 +118,7 @@ def instances(classes: list[type[Agent]]) -> list[Agent]:
 async def run(settings: Settings) -> None:
     """Serve the agents until SIGTERM or SIGINT."""
     stop = stop_event()
+    stamina.instrumentation.set_on_retry_hooks([_log_retry])
     fleet = build(settings)
     async with fleet.upstream:
         announce("agents", agents=[agent.name for agent in fleet.agents])
@@ -153,6 +156,16 @@ def make_run(
 def raw_folder(settings: Settings) -> Path:
     """Give where raw upstream bodies are kept."""
     return settings.paths.state / "agents" / "raw"
+
+
+def _log_retry(details: RetryDetails) -> None:
+    """Say what is tried again, and when; an outage is one line for each wait."""
+    _log.info(
+        "retry",
+        cause=str(details.caused_by),
+        retry=details.retry_num,
+        wait_s=round(details.wait_for, 3),
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 WINDOW_DAYS: Final = 730
@@ -63,7 +64,7 @@ def measure(history: Sequence[Observation], *, monthly: bool) -> Measures:
     return Measures(
         newest=newest,
         previous=previous,
-        change=None if previous is None else newest.value - previous,
+        change=None if previous is None else difference(newest.value, previous),
         change_3m=change_months(history, 3, monthly=monthly),
         change_12m_pct=change_pct_months(history, 12, monthly=monthly),
         previous_change_3m=change_months(before, 3, monthly=monthly),
@@ -104,7 +105,12 @@ def percentile(window: Sequence[float]) -> float | None:
 def change_months(history: Sequence[Observation], months: int, *, monthly: bool) -> float | None:
     """Give the last value less the one ``months`` calendar months earlier."""
     base = value_months_before(history, months, monthly=monthly)
-    return None if base is None else history[-1].value - base
+    return None if base is None else difference(history[-1].value, base)
+
+
+def difference(value: float, base: float) -> float:
+    """Give the nearest float to the difference of two decimals: 7.2 - 7.5 is -0.3, as written."""
+    return float(Decimal(repr(value)) - Decimal(repr(base)))
 
 
 def change_pct_months(

@@ -42,6 +42,11 @@ def test_ten_values_worked_by_hand():
     assert found.window_count == 10
 
 
+def test_a_change_is_the_difference_of_the_numbers_as_written():
+    found = measure(monthly([7.5, 7.5, 7.3, 7.2]), monthly=True)
+    assert (found.change, found.change_3m) == (-0.1, -0.3)
+
+
 def test_percentile_counts_equal_values():
     assert percentile([1, 2, 2, 3, 3, 3, 4, 2]) == 4 / 8
 
