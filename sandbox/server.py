@@ -8,23 +8,29 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
+from datetime import date, timedelta
 
 import structlog
 import uvicorn
 from starlette.applications import Starlette
 
-from relentless.configs.clock import Clock
+from relentless.configs.clock import EASTERN, Clock, RunClock
 from relentless.configs.process import announce, configure_logging, stop_event
 from relentless.configs.releases import ReleaseTable
 from relentless.configs.settings import Settings
 from relentless.sandbox import congress, fred
+from relentless.sandbox.alpaca import Stream
 from relentless.sandbox.faults import Faults
+from relentless.sandbox.frames import Tape
+from relentless.sandbox.generator import GeneratedTape
 from relentless.sandbox.library import Library
 from relentless.sandbox.recorded import RecordedLibrary
+from relentless.sandbox.recorded_tape import RecordedTape
 from relentless.sandbox.shipped import ShippedDay
 from relentless.sandbox.world import World
 
 STREAM_PATH = "/v2/iex"
+RECORDED_SYMBOL = "IBM"
 _log = structlog.get_logger()
 
 
@@ -34,8 +40,10 @@ def build(settings: Settings, clock: Clock | None = None) -> Faults:
     The outermost layer is the fault plan: ``build(...).add(Fault(...))``.
     """
     releases = ReleaseTable.load()
-    world = World(_library(settings, releases), releases, clock or settings.run_clock())
-    routes = [*fred.routes(world), *congress.routes(world)]
+    clock = clock or settings.run_clock()
+    world = World(_library(settings, releases), releases, clock)
+    stream = Stream(_tape(settings), clock, fast=settings.sandbox.tape == "fast")
+    routes = [*fred.routes(world), *congress.routes(world), stream.route()]
     return Faults(Starlette(routes=routes))
 
 
@@ -43,6 +51,20 @@ def _library(settings: Settings, releases: ReleaseTable) -> Library:
     if settings.recordings is not None:
         return RecordedLibrary(settings.recordings, releases)
     return ShippedDay.load(settings.sandbox.day, releases)
+
+
+def _tape(settings: Settings) -> Tape:
+    """Choose the ticks: the recorded tape where there is one, else the generator's."""
+    symbols = settings.predictor.symbols
+    if settings.clock.mode == "live":
+        today = RunClock.live().now().astimezone(EASTERN).date()
+        return GeneratedTape(symbols, today, date.max - timedelta(days=1), settings.sandbox.seed)
+    day = date.fromisoformat(settings.sandbox.day)
+    if settings.recordings is not None:
+        recorded = RecordedTape(settings.recordings, RECORDED_SYMBOL, day)
+        if recorded.exists:
+            return recorded
+    return GeneratedTape(symbols, day, day, settings.sandbox.seed)
 
 
 class _Server(uvicorn.Server):
