@@ -1,0 +1,101 @@
+"""The runner against the real hub, over HTTP, each agent with its own key."""
+
+import asyncio
+import socket
+import time
+from contextlib import asynccontextmanager
+
+import httpx
+
+from relentless.agents.fred import FredAgent
+from relentless.agents.http import Upstream
+from relentless.agents.runner import Fleet
+from relentless.agents.runtime.outbox import Pace
+from relentless.configs.settings import ClockSettings
+from relentless.mcp_server.server import serve as serve_hub
+from relentless.proto.errors import NotFound, Unavailable
+from relentless.proto.messages import ContextMessage, iso
+from relentless.serving.clients.hub import HubClient
+from relentless.store.keys import ensure_local, local_credential
+
+from .conftest import FAST, eastern, test_settings
+from .fred_stub import generated, serve
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@asynccontextmanager
+async def until_stopped(work, stop):
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        stop.set()
+        async with asyncio.timeout(20):
+            await task
+
+
+async def asked(hub, tool, arguments, ready):
+    """Ask a tool until its answer is ready; the hub may be starting."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                answer = await hub.call(tool, arguments)
+                if ready(answer):
+                    return answer
+            except (Unavailable, NotFound):
+                pass
+            await asyncio.sleep(0.05)
+
+
+async def test_fred_reaches_a_hub_that_comes_up_after_it(tmp_path):
+    port = free_port()
+    settings = test_settings(tmp_path)
+    settings = settings.model_copy(
+        update={
+            "hub": settings.hub.model_copy(update={"port": port}),
+            "clock": ClockSettings(start=eastern("2013-10-07 05:25"), speed=1.0, epoch=time.time()),
+        }
+    )
+    ensure_local(tmp_path)
+
+    def connect(name):
+        return HubClient(settings.hub.url, local_credential(tmp_path, name))
+
+    transport = httpx.MockTransport(serve(generated()))
+    stop = asyncio.Event()
+    async with (
+        Upstream(tmp_path / "raw", FAST, transport) as upstream,
+        HubClient(settings.hub.url, local_credential(tmp_path, "operator")) as operator,
+    ):
+        fleet = Fleet(
+            (FredAgent(),),
+            settings,
+            settings.run_clock(),
+            upstream,
+            connect,
+            Pace(first_s=0.05, most_s=0.2, jitter_s=0.0),
+        )
+        async with (
+            until_stopped(fleet.serve(stop), stop),
+            until_stopped(serve_hub(settings, stop=stop), stop),
+        ):
+            listed = await asked(
+                operator,
+                "list_agents",
+                {},
+                lambda a: any(agent.get("last_run") for agent in a["agents"]),
+            )
+            read = await operator.read("rates", limit=100)
+    (agent,) = [a for a in listed["agents"] if a["agent"] == "FredAgent"]
+    assert agent["schedule"] == ["15 5 * * mon-fri", "0 8 * * mon-fri", "20 9 * * mon-fri"]
+    run = agent["last_run"]
+    assert (run["status"], run["messages"], run["gaps"]) == ("ok", 18, [])
+    assert run["scheduled_at"] == iso(eastern("2013-10-07 05:15"))
+    messages = [ContextMessage.parse(item["message"]) for item in read["messages"]]
+    assert len({m.context["series_id"] for m in messages}) == 18
+    assert all(m.message_id == m.content_digest()[:32] for m in messages)
