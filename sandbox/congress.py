@@ -78,6 +78,7 @@ def _endpoint(
             status, body, headers = error.status, dict(error.body), {}
         if request.query_params.get("format") == "json" or status != 200:
             return JSONResponse(body, status, headers)
+        body["request"] = {**body["request"], "contentType": "application/xml", "format": "xml"}
         return Response(congress_xml(body), status, headers, media_type="application/xml")
 
     return endpoint

@@ -34,14 +34,14 @@ RECORDED_SYMBOL = "IBM"
 _log = structlog.get_logger()
 
 
-def build(settings: Settings, clock: Clock | None = None) -> Faults:
-    """Make the application of a run; ``clock`` takes the place of the settings' own.
+def build(settings: Settings, clock: Clock | None = None, library: Library | None = None) -> Faults:
+    """Make the application of a run; ``clock`` and ``library`` take the place of the settings'.
 
     The outermost layer is the fault plan: ``build(...).add(Fault(...))``.
     """
     releases = ReleaseTable.load()
     clock = clock or settings.run_clock()
-    world = World(_library(settings, releases), releases, clock)
+    world = World(library or _library(settings, releases), releases, clock)
     stream = Stream(_tape(settings), clock, fast=settings.sandbox.tape == "fast")
     routes = [*fred.routes(world), *congress.routes(world), stream.route()]
     return Faults(Starlette(routes=routes))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,12 @@ import httpx
 import pytest
 
 from relentless.configs.clock import EASTERN, ManualClock
+from relentless.configs.releases import ReleaseTable
 from relentless.configs.settings import Settings
+from relentless.sandbox.library import Library
+from relentless.sandbox.recorded import RecordedLibrary
 from relentless.sandbox.server import build
+from relentless.sandbox.shipped import ShippedDay
 
 FRED_KEY = "0123456789abcdef0123456789abcdef"
 
@@ -23,9 +28,9 @@ def eastern(text: str) -> datetime:
 class Box:
     """The sandbox's HTTP services at a market time."""
 
-    def __init__(self, settings: Settings, at: str) -> None:
+    def __init__(self, settings: Settings, at: str, library: Library | None = None) -> None:
         self.clock = ManualClock(eastern(at))
-        self.app = build(settings, self.clock)
+        self.app = build(settings, self.clock, library)
 
     def at(self, text: str) -> None:
         """Move the clock."""
@@ -39,7 +44,7 @@ class Box:
     async def get(self, path: str, **parameters: Any) -> httpx.Response:
         transport = httpx.ASGITransport(app=self.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://box") as client:
-            return await client.get(path, params=parameters)
+            return await client.get(path, params=parameters or None)
 
     async def fred(self, path: str, **parameters: Any) -> Any:
         """Ask FRED for JSON, with a key; the body of a good answer."""
@@ -60,11 +65,22 @@ class Box:
         return {row["date"]: row["value"] for row in body["observations"]}
 
 
+RELEASES = ReleaseTable.load()
+
+
+@cache
+def library(folder: Path | None) -> Library:
+    """Read the shipped day or a folder once for all tests; libraries do not know the time."""
+    if folder is None:
+        return ShippedDay.load("2013-10-07", RELEASES)
+    return RecordedLibrary(folder, RELEASES)
+
+
 @pytest.fixture
 def box() -> Callable[..., Box]:
     """Make a sandbox of the shipped day, or of a folder of recordings."""
 
     def make(at: str = "2013-10-07T05:30", recordings: Path | None = None) -> Box:
-        return Box(Settings(recordings=recordings), at)
+        return Box(Settings(recordings=recordings), at, library(recordings))
 
     return make
