@@ -21,7 +21,7 @@ QUALITY_MISSING: Quality
 QUALITY_IMPUTED: Quality
 
 class FeatureProvenance(_message.Message):
-    __slots__ = ("value", "previous", "text", "observed_at_ns", "known_at_ns", "message_ids", "quality", "source", "origin", "note")
+    __slots__ = ("value", "previous", "text", "observed_at_ns", "known_at_ns", "message_ids", "quality", "source", "origin", "note", "previous_text")
     VALUE_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,7 @@ class FeatureProvenance(_message.Message):
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_TEXT_FIELD_NUMBER: _ClassVar[int]
     value: float
     previous: float
     text: str
@@ -42,7 +43,8 @@ class FeatureProvenance(_message.Message):
     source: str
     origin: str
     note: str
-    def __init__(self, value: _Optional[float] = ..., previous: _Optional[float] = ..., text: _Optional[str] = ..., observed_at_ns: _Optional[int] = ..., known_at_ns: _Optional[int] = ..., message_ids: _Optional[_Iterable[str]] = ..., quality: _Optional[_Union[Quality, str]] = ..., source: _Optional[str] = ..., origin: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+    previous_text: str
+    def __init__(self, value: _Optional[float] = ..., previous: _Optional[float] = ..., text: _Optional[str] = ..., observed_at_ns: _Optional[int] = ..., known_at_ns: _Optional[int] = ..., message_ids: _Optional[_Iterable[str]] = ..., quality: _Optional[_Union[Quality, str]] = ..., source: _Optional[str] = ..., origin: _Optional[str] = ..., note: _Optional[str] = ..., previous_text: _Optional[str] = ...) -> None: ...
 
 class ScheduledEvent(_message.Message):
     __slots__ = ("kind", "name", "at_ns")
