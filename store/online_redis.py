@@ -30,8 +30,8 @@ KEY = "relentless:context"
 TIMEOUT_S = 2.0
 """For one use; a connection and each answer get half of it."""
 
-PING_S = 5.0
-"""A watcher that hears nothing for so long asks whether Redis is there."""
+POLL_S = 1.0
+"""A watcher that hears nothing for so long reads the key: an announcement may have been missed."""
 
 RETRY_S = 0.5
 """Between a watcher's attempts to come back."""
@@ -128,12 +128,11 @@ class RedisOnline:
                 await self._redis.aclose()
 
     async def _next(self, channel: PubSub) -> DailyContext | None:
-        """Wait for an announcement; None after :data:`PING_S` without one, if Redis is there."""
-        message = await channel.get_message(ignore_subscribe_messages=True, timeout=PING_S)
-        if message is None:
-            await channel.ping()
-            return None
-        return self._decode(message["data"]) if message["type"] == "message" else None
+        """Wait for an announcement; after :data:`POLL_S` without one read the key."""
+        message = await channel.get_message(ignore_subscribe_messages=True, timeout=POLL_S)
+        if message is None or message["type"] != "message":
+            return await self.get_context()
+        return self._decode(message["data"])
 
     async def _bounded(self, use: Callable[[], Awaitable[T]]) -> T:
         try:
