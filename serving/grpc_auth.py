@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc.aio import ServerInterceptor
@@ -13,7 +13,11 @@ from relentless.proto.errors import Unauthenticated, Unavailable
 from relentless.store.ports import KeyVerifier, Role
 
 _OPEN = "/grpc.health.v1.Health/"
-Handler = grpc.RpcMethodHandler[Any, Any]
+
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[Any, Any]
+else:
+    Handler = grpc.RpcMethodHandler  # generic in its stubs only
 
 
 class CredentialInterceptor(ServerInterceptor):

@@ -81,7 +81,8 @@ def test_old_runs_are_removed_and_keys_stay(settings: Settings, tmp_path: Path) 
     plan = plan_run(settings, Wish(state=tmp_path / "var"))
     keys.add((plan.file.parent / "keys").resolve())
     assert keys == {tmp_path / "var" / "keys"}
-    assert len(list((tmp_path / "var" / "day-2013-10-07").iterdir())) == 3
+    left = list((tmp_path / "var" / "day-2013-10-07").iterdir())
+    assert len(left) <= 3 and plan.file.parent in left
 
 
 @pytest.mark.parametrize(
