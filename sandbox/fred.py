@@ -10,7 +10,8 @@ and series beyond the eighteen. They are answered with 400, not with a wrong val
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -20,7 +21,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from relentless.configs.clock import EASTERN
 from relentless.configs.releases import SERIES, SeriesInfo
 from relentless.sandbox.library import Series
 from relentless.sandbox.markup import fred_xml
@@ -168,17 +168,23 @@ def _observations(world: World, query: Query) -> Answer:
     limit = query.integer("limit", MAX_OBSERVATIONS, 1, MAX_OBSERVATIONS)
     offset = query.integer("offset", 0, 0, 10**9)
     _check_vintages(series, period)
-    rows = [
-        {"realtime_start": start.isoformat(), "realtime_end": period.end.isoformat()}
-        | {"date": day.isoformat(), "value": value}
-        for day, value, start in _visible(series, period)
-        if first <= day <= last
-    ]
+    known = series.known(period.limit)
+    chosen = range(bisect_left(series.days, first), min(bisect_right(series.days, last), known))
     if order == "desc":
-        rows.reverse()
+        chosen = chosen[::-1]
+    end = period.end.isoformat()
+    rows = [
+        {
+            "realtime_start": period.since(series.known_at[at]).isoformat(),
+            "realtime_end": end,
+            "date": series.days[at].isoformat(),
+            "value": series.values[at],
+        }
+        for at in chosen[offset : offset + limit]
+    ]
     body = {
         "realtime_start": period.start.isoformat(),
-        "realtime_end": period.end.isoformat(),
+        "realtime_end": end,
         "observation_start": first.isoformat(),
         "observation_end": last.isoformat(),
         "units": "lin",
@@ -186,16 +192,16 @@ def _observations(world: World, query: Query) -> Answer:
         "file_type": "json",
         "order_by": "observation_date",
         "sort_order": order,
-        "count": len(rows),
+        "count": len(chosen),
         "offset": offset,
         "limit": limit,
-        "observations": rows[offset : offset + limit],
+        "observations": rows,
     }
     return Answer("observations", body, series.origin.value, series.note)
 
 
 def _check_vintages(series: Series, period: Realtime) -> None:
-    days = {day for moment in series.known_at if (day := period.vintage(moment))}
+    days = period.vintages(series.known_at)
     if len(days) > MAX_VINTAGES:
         raise BadRequest(
             f"There are {len(days)} vintage dates in the specified real-time period: "
@@ -204,21 +210,10 @@ def _check_vintages(series: Series, period: Realtime) -> None:
         )
 
 
-def _visible(series: Series, period: Realtime) -> Iterator[tuple[date, str, date]]:
-    """Give the day, the value and the start of its real-time period, of what is known."""
-    for day, value, known_at in zip(series.days, series.values, series.known_at, strict=True):
-        if period.knows(known_at):
-            yield day, value, period.since(known_at)
-
-
 def _series(world: World, query: Query) -> Answer:
     series, info = query.series()
     period = query.realtime()
-    known = [
-        (day, known_at)
-        for day, known_at in zip(series.days, series.known_at, strict=True)
-        if period.knows(known_at)
-    ]
+    known = series.known(period.limit)
     if not known:
         raise BadRequest("The series does not exist.")
     start, end = period.start.isoformat(), period.end.isoformat()
@@ -229,15 +224,15 @@ def _series(world: World, query: Query) -> Answer:
         "realtime_start": start,
         "realtime_end": end,
         "title": info.title,
-        "observation_start": known[0][0].isoformat(),
-        "observation_end": known[-1][0].isoformat(),
+        "observation_start": series.days[0].isoformat(),
+        "observation_end": series.days[known - 1].isoformat(),
         "frequency": info.frequency,
         "frequency_short": short,
         "units": info.units,
         "units_short": "%" if info.units == "Percent" else info.units,
         "seasonal_adjustment": info.seasonal_adjustment,
         "seasonal_adjustment_short": "SA" if adjusted else "NSA",
-        "last_updated": _central(max(known_at for _, known_at in known)),
+        "last_updated": _central(series.known_at[known - 1]),
         "popularity": 50,
         "notes": series.note,
     }
@@ -250,8 +245,7 @@ def _vintage_dates(world: World, query: Query) -> Answer:
     start = query.date("realtime_start", FIRST_DAY)
     end = query.date("realtime_end", LAST_DAY)
     period = Realtime(start, end, world.now())
-    known = (known_at for known_at in series.known_at if period.knows(known_at))
-    days = sorted({day for moment in known if (day := _eastern_day(moment)) >= start})
+    days = sorted(period.vintages(series.known_at))
     body = _dated_list(query, start, end, "vintage_date", [day.isoformat() for day in days])
     return Answer("vintage_dates", body, series.origin.value, series.note)
 
@@ -267,9 +261,8 @@ def _release_dates(world: World, query: Query) -> Answer:
     days: set[date] = set()
     for name in members:
         series = world.library.series(name)
-        known = series.known_at if series else ()
-        days |= {_eastern_day(moment) for moment in known if period.knows(moment)}
-    rows = [{"release_id": number, "date": day.isoformat()} for day in sorted(days) if day >= start]
+        days |= period.vintages(series.known_at) if series else set()
+    rows = [{"release_id": number, "date": day.isoformat()} for day in sorted(days)]
     return Answer("release_dates", _dated_list(query, start, end, "release_date", rows))
 
 
@@ -289,10 +282,6 @@ def _dated_list(query: Query, start: date, end: date, name: str, rows: list[Any]
         "limit": limit,
         f"{name}s": rows[offset : offset + limit],
     }
-
-
-def _eastern_day(moment: datetime) -> date:
-    return moment.astimezone(EASTERN).date()
 
 
 def _central(moment: datetime) -> str:

@@ -5,8 +5,10 @@ The shipped day (``days.py``), a folder of recordings (``recorded.py``) and the 
 knows the time: ``fred.py`` and ``congress.py`` decide what is known by then.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import pairwise
 from typing import Final, Protocol
 
 from relentless.configs.releases import ReleaseTable
@@ -28,7 +30,7 @@ class Series:
     days: tuple[date, ...]
     values: tuple[str, ...]
     known_at: tuple[datetime, ...]
-    """When FRED could serve each."""
+    """When FRED could serve each; never runs backwards."""
     note: str = ""
 
     @classmethod
@@ -42,14 +44,21 @@ class Series:
     ) -> "Series":
         """Sort observations and stamp each with its release time."""
         days = tuple(sorted(rows))
+        known_at = tuple(releases.known_at(series_id, day) for day in days)
+        if any(after < before for before, after in pairwise(known_at)):
+            raise ValueError(f"the release times of {series_id} run backwards")
         return cls(
             series_id=series_id,
             origin=origin,
             days=days,
             values=tuple(rows[day] for day in days),
-            known_at=tuple(releases.known_at(series_id, day) for day in days),
+            known_at=known_at,
             note=note,
         )
+
+    def known(self, moment: datetime) -> int:
+        """Give how many observations, from the oldest on, are known at a moment."""
+        return bisect_right(self.known_at, moment)
 
 
 @dataclass(frozen=True, slots=True)

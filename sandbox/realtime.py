@@ -1,10 +1,13 @@
 """FRED's real-time period: which values were known between two dates, and since when."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 
 from relentless.configs.clock import EASTERN
+
+_US = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -19,27 +22,30 @@ class Realtime:
     end: date
     now: datetime
 
-    def knows(self, known_at: datetime) -> bool:
-        """Say whether a value released at ``known_at`` belongs to the period."""
-        return known_at <= self.now and (self._closes is None or known_at < self._closes)
+    @cached_property
+    def limit(self) -> datetime:
+        """The last moment of the period: what was released up to it is known."""
+        if self.end >= date(9999, 12, 30):
+            return self.now
+        return min(self.now, _midnight(self.end + timedelta(days=1)) - _US)
 
     def since(self, known_at: datetime) -> date:
-        """Give the first day of the period on which the value was known."""
-        return self.vintage(known_at) or self.start
+        """Give the first day of the period on which a known value was known."""
+        return known_at.astimezone(EASTERN).date() if known_at >= self._opens else self.start
 
-    def vintage(self, known_at: datetime) -> date | None:
-        """Give the day of the release where it lies in the period and after its first day."""
-        if known_at < self._opens or not self.knows(known_at):
-            return None
-        return known_at.astimezone(EASTERN).date()
+    def vintages(self, known_at: Iterable[datetime]) -> set[date]:
+        """Give the days of the period on which something was released."""
+        return {
+            moment.astimezone(EASTERN).date()
+            for moment in known_at
+            if self._opens <= moment <= self.limit
+        }
 
     @cached_property
     def _opens(self) -> datetime:
-        return datetime.combine(self.start, time(), EASTERN)
+        return _midnight(self.start)
 
-    @cached_property
-    def _closes(self) -> datetime | None:
-        """The end of the last day; None where the calendar ends."""
-        if self.end >= date(9999, 12, 30):
-            return None
-        return datetime.combine(self.end + timedelta(days=1), time(), EASTERN)
+
+def _midnight(day: date) -> datetime:
+    """Give the beginning of a day in New York, in UTC."""
+    return datetime.combine(day, time(), EASTERN).astimezone(UTC)
