@@ -93,10 +93,11 @@ def blas(features: Array, bias: Array, weights: Weights, scratch: tuple[Array, .
     """Give the activated heads in the last of the scratch tables [.., H], [.., D], [.., 4] x 2."""
     n = len(features)
     hidden, deep, raw, out = (table[:n] for table in scratch)
-    np.matmul(features, weights.w1_features, out=hidden)
-    add_relu(hidden, bias)
-    np.matmul(hidden, weights.w2, out=deep)
-    add_relu(deep, weights.b2)
-    np.matmul(deep, weights.w3, out=raw)
+    with np.errstate(all="ignore"):
+        np.matmul(features, weights.w1_features, out=hidden)
+        add_relu(hidden, bias)
+        np.matmul(hidden, weights.w2, out=deep)
+        add_relu(deep, weights.b2)
+        np.matmul(deep, weights.w3, out=raw)
     finish(raw, weights.b3, out)
     return out

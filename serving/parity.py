@@ -9,15 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from relentless.models.manifest import EXTRA
+from relentless.models.manifest import GOLDEN
 from relentless.models.weights import Weights
 from relentless.proto.errors import ModelInvalid, ModelRejected
 from relentless.serving.ports import Array, Predictor
 
 TOLERANCE = 1e-5
 """Largest difference, absolute, and relative above one."""
-GOLDEN = Path(EXTRA) / "golden.npz"
-"""Pinned probes and answers: ``features`` [N, F], ``context_vector`` [C], ``heads`` [N, 4]."""
 
 PROBE_ROWS = 33
 """Enough to pass through both of the engine's paths."""
@@ -70,6 +68,8 @@ def check_against(ours: Predictor, theirs: Predictor, weights: Weights, version:
 
 def check_pinned(ours: Predictor, folder: Path, version: int) -> float:
     """Compare a version with the answers pinned beside it; give the largest difference.
+
+    They are ``features`` [N, F], ``context_vector`` [C] and ``heads`` [N, 4] in one file.
 
     Raises:
         ModelInvalid: they differ, or nothing readable is pinned.

@@ -18,7 +18,8 @@ class TensorError(ValueError):
     """A TensorProto that contradicts itself, or a type that is not carried."""
 
 
-MAX_ELEMENTS = 1 << 26
+MAX_DIMS = 32
+MAX_ELEMENTS = 1 << 24
 """A few bytes on the wire may declare any shape; none past this one is allocated."""
 
 FLOAT, STRING = 1, 7
@@ -120,8 +121,10 @@ def unpack(proto: Any) -> RawTensor:
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
         raise TensorError(f"shape {list(shape)} is not fully defined")
-    if (count := math.prod(shape)) > MAX_ELEMENTS:
+    # Beside a zero, the other sizes alone can overflow what multiplies them.
+    if len(shape) > MAX_DIMS or math.prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
         raise TensorError(f"shape {list(shape)} has over {MAX_ELEMENTS} elements")
+    count = math.prod(shape)
     if proto.dtype == STRING:
         return RawTensor(STRING, shape, _strings(proto, count))
     if (dtype := DTYPES.get(proto.dtype)) is None:

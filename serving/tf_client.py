@@ -186,8 +186,10 @@ class TfServingPredictor:
         inputs = {"features": features, "bias": context.bias[None]}
         return _heads(self.run("predict_folded", inputs, context.version), len(features))
 
-    def run(self, signature: str, inputs: Mapping[str, Array], version: int) -> dict[str, Array]:
-        """Run any signature on float32 arrays.
+    def run(
+        self, signature: str, inputs: Mapping[str, Array], version: int | None = None
+    ) -> dict[str, Array]:
+        """Run any signature on float32 arrays; without a version, on the highest that serves.
 
         Raises:
             ModelUnavailable: no answer within the deadline.
@@ -197,7 +199,8 @@ class TfServingPredictor:
         request = predict_pb2.PredictRequest()
         request.model_spec.name = self.model
         request.model_spec.signature_name = signature
-        request.model_spec.version.value = version
+        if version is not None:
+            request.model_spec.version.value = version
         for alias, array in inputs.items():
             tensor = RawTensor.of(np.ascontiguousarray(array, np.float32))
             request.inputs[alias].CopyFrom(pack(tensor))

@@ -20,7 +20,8 @@ from grpc_health.v1 import (  # type: ignore[import-untyped]
 from relentless.configs.process import announce, configure_logging
 from relentless.configs.settings import HERE as CONFIGS
 from relentless.configs.settings import Settings
-from relentless.proto.errors import ModelUnavailable
+from relentless.models.manifest import MANIFEST, verify
+from relentless.proto.errors import ModelInvalid, ModelUnavailable, RelentlessError
 from relentless.serving.model_server.capi import TFError, library
 from relentless.serving.model_server.config import ModelConfig, read_config
 from relentless.serving.model_server.manager import Manager
@@ -37,6 +38,8 @@ WORKERS = 4
 MAX_RPCS = 256
 POLL_S = 1.0
 GRACE_S = 2.0
+
+FAILED_PRECONDITION = 9
 
 REQUIRED = ("serving_default", "encode_context", "fold_context", "predict_folded")
 """The signatures without which a version of our model does not serve."""
@@ -63,9 +66,16 @@ def load_version(
 ) -> SavedModelSession:
     """Load a version and let it pass its checks and its warm-up.
 
+    A version with a manifest is held to it: its files, and the features that it was trained on.
+
     Raises:
         TFError: it must not serve.
     """
+    if (folder / MANIFEST).exists():
+        try:
+            verify(folder)
+        except ModelInvalid as error:
+            raise TFError(FAILED_PRECONDITION, str(error)) from error
     session = SavedModelSession(folder)
     try:
         count = admit(session, folder, version, required)
@@ -136,17 +146,20 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        ModelUnavailable: as ``serve``.
-        InvalidSettings: as ``configs_for``.
+        SystemExit: 1, with the reason in the log, where it cannot start.
     """
     configure_logging("model-server")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     name = settings.model_server.name
-    server = serve(
-        settings.model_server.address, configs_for(settings), settings.paths.models, REQUIRED
-    )
+    try:
+        server = serve(
+            settings.model_server.address, configs_for(settings), settings.paths.models, REQUIRED
+        )
+    except RelentlessError as error:
+        log.error("not started", error=str(error))
+        raise SystemExit(1) from error
     announce("model-server", address=server.address, versions=server.manager.available(name))
     while not stop.wait(POLL_S):
         server.manager.poll()

@@ -7,7 +7,8 @@ a whole. A version that fails never replaces one that serves. Below: ``versions.
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,22 @@ class Manager:
         self._serving: Mapping[str, Mapping[int, Servable]] = {}
         self._labels: Mapping[str, Mapping[str, int]] = {}
 
-    def lookup(self, name: str, version: int | None = None, label: str = "") -> Servable:
-        """Find a version and enter it; the caller must use it as ``with found.lease():``.
+    @contextmanager
+    def use(self, name: str, version: int | None = None, label: str = "") -> Iterator[Servable]:
+        """Lend a version; it is not unloaded before it is given back.
+
+        Without version and label the highest available one is lent.
 
         Raises:
             TFError: no such model, version or label, in TensorFlow Serving's words.
         """
+        found = self._enter(name, version, label)
+        try:
+            yield found
+        finally:
+            found.leave()
+
+    def _enter(self, name: str, version: int | None, label: str) -> Servable:
         while True:
             number = self._labelled(name, label) if label else version
             serving = self._serving.get(name) or {}

@@ -5,8 +5,7 @@ another version, and only then is the session closed.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +36,7 @@ class Servable:
         self.session = session
         self._users = 0
         self._leaving = False
+        self._abandoned = False
         self._changed = threading.Condition()
 
     def enter(self) -> bool:
@@ -51,25 +51,22 @@ class Servable:
         """Give the lease back."""
         with self._changed:
             self._users -= 1
-            if self._leaving and not self._users:
+            last = self._leaving and not self._users
+            if last:
                 self._changed.notify_all()
-
-    @contextmanager
-    def lease(self) -> Iterator["Servable"]:
-        """Give back at the end a lease that ``enter`` took."""
-        try:
-            yield self
-        finally:
-            self.leave()
+            late = last and self._abandoned
+        if late:
+            self.session.close()
 
     def drain(self, timeout_s: float) -> bool:
         """Refuse new leases, wait for the old ones, and close; False where some did not end.
 
-        A session that is still in use then stays open: a leak is better than a crash.
+        The session then stays open until its last user leaves.
         """
         with self._changed:
             self._leaving = True
             if not self._changed.wait_for(lambda: not self._users, timeout_s):
+                self._abandoned = True
                 return False
         self.session.close()
         return True

@@ -5,6 +5,7 @@ status of the same number.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -57,8 +58,8 @@ def _abort(context: grpc.ServicerContext, code: grpc.StatusCode, message: str) -
     raise AssertionError("abort returned")
 
 
-def find(manager: Manager, request: Any) -> Servable:
-    """Enter the version that a request's model_spec asks for.
+def find(manager: Manager, request: Any) -> AbstractContextManager[Servable]:
+    """Lend the version that a request's model_spec asks for.
 
     Raises:
         TFError: no spec, no name, or nothing under it.
@@ -69,7 +70,7 @@ def find(manager: Manager, request: Any) -> Servable:
     if not spec.name:
         raise TFError(INVALID_ARGUMENT, "ModelSpec has no name specified.")
     version = spec.version.value if spec.HasField("version") else None
-    return manager.lookup(spec.name, version, spec.version_label)
+    return manager.use(spec.name, version, spec.version_label)
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
@@ -83,7 +84,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         return answer(self._predict, request, context)
 
     def _predict(self, request: Any) -> Any:
-        with find(self._manager, request).lease() as found:
+        with find(self._manager, request) as found:
             return predict(found.session, request, found.version)
 
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -91,7 +92,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         return answer(self._classify, request, context)
 
     def _classify(self, request: Any) -> Any:
-        with find(self._manager, request).lease() as found:
+        with find(self._manager, request) as found:
             response = classification_pb2.ClassificationResponse()
             name = classify(found.session, request, response.result)
             response.model_spec.name = found.name
@@ -124,7 +125,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         for name in request.metadata_field:
             if name != SIGNATURE_FIELD:
                 raise TFError(INVALID_ARGUMENT, f"Metadata field {name} is not supported")
-        with find(self._manager, request).lease() as found:
+        with find(self._manager, request) as found:
             signatures = get_model_metadata_pb2.SignatureDefMap()
             for name, signature in found.session.signatures.items():
                 signatures.signature_def[name].CopyFrom(signature)

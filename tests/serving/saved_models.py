@@ -14,7 +14,7 @@ import numpy as np
 
 from relentless.models.context_vector import CONTEXT_VECTOR
 from relentless.models.feature_spec import TICK_FEATURES, feature_digest
-from relentless.models.manifest import MANIFEST, WEIGHTS, Manifest, Shapes, digests
+from relentless.models.manifest import GOLDEN, MANIFEST, WEIGHTS, Manifest, Shapes, digests
 from relentless.models.weights import (
     DEEP,
     EMBEDDING,
@@ -25,7 +25,6 @@ from relentless.models.weights import (
     shapes,
 )
 from relentless.serving.model_server.warmup import WARMUP_FILE, masked_crc
-from relentless.serving.parity import GOLDEN
 from relentless.serving.tensor_proto import RawTensor, pack
 from relentless.serving.tf_protos import prediction_log_pb2, saved_model_pb2
 

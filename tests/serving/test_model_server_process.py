@@ -1,0 +1,224 @@
+"""The model server as a process of its own: up, asked, swapped and ended, from outside."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from relentless.proto.errors import ModelUnavailable
+from relentless.serving.model_server.config import ModelConfig
+from relentless.serving.model_server.main import ModelServer, serve
+from relentless.serving.model_server.versions import Policy
+from relentless.serving.tf_client import TfServingPredictor
+
+from .saved_models import MODEL, C, F, constant_weights, write_version
+
+RUN = (
+    "from relentless.configs.settings import Settings\n"
+    "from relentless.serving.model_server.main import run\n"
+    "run(Settings())\n"
+)
+PATIENCE_S = 60.0
+
+Start = Callable[[str, Path], tuple[subprocess.Popen[str], dict[str, Any]]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    started: list[subprocess.Popen[str]] = []
+
+    def run(address: str, root: Path) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+        env = os.environ | {
+            "RELENTLESS_MODEL_SERVER__ADDRESS": address,
+            "RELENTLESS_PATHS__MODELS": str(root),
+        }
+        with (tmp_path / "stderr").open("w") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-c", RUN],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env=env,
+            )
+        started.append(process)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        return process, json.loads(line) if line else {}
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait(PATIENCE_S)
+        if process.stdout:
+            process.stdout.close()
+
+
+def read_p_up(client: TfServingPredictor, version: int) -> float:
+    context = client.encode(np.zeros(C, np.float32), 1, version)
+    return float(client.predict(np.zeros((1, F), np.float32), context)[0, 0])
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(int(PATIENCE_S / 0.05)):
+        if condition():
+            return
+        pause.wait(0.05)
+    pytest.fail("what was waited for did not come")
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_it_announces_serves_and_ends_in_order(tmp_path: Path, start: Start, kind: str) -> None:
+    write_version(tmp_path / "models" / MODEL, 1, constant_weights(0.25))
+    address = "127.0.0.1:0" if kind == "tcp" else f"unix:{tmp_path}/model.sock"
+    process, ready = start(address, tmp_path / "models")
+    assert ready["ready"] == "model-server"
+    assert ready["versions"] == [1]
+    client = TfServingPredictor(ready["address"], MODEL, timeout_s=PATIENCE_S)
+    assert client.labels() == {"stable": 1}
+    assert client.healthy()
+    assert read_p_up(client, 1) == pytest.approx(0.25, abs=1e-6)
+    client.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 0
+    assert process.stdout is not None
+    assert process.stdout.read() == ""
+    lines = (tmp_path / "stderr").read_text().splitlines()
+    assert all(json.loads(line)["process"] == "model-server" for line in lines)
+
+
+def test_it_does_not_start_without_a_version(tmp_path: Path, start: Start) -> None:
+    (tmp_path / "models" / MODEL).mkdir(parents=True)
+    process, ready = start("127.0.0.1:0", tmp_path / "models")
+    assert not ready
+    assert process.wait(PATIENCE_S) == 1
+    assert "Traceback" not in (tmp_path / "stderr").read_text()
+    assert "cannot start" in (tmp_path / "stderr").read_text()
+
+
+def test_tensorflow_is_never_imported() -> None:
+    code = (
+        "import sys\n"
+        "from relentless.serving.model_server import main\n"
+        "main.library()\n"
+        "import hashlib, ssl\n"
+        "print('tensorflow' in sys.modules, hashlib.sha256(b'').hexdigest()[:8])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert done.stdout.split() == ["False", "e3b0c442"]
+    assert done.stderr == ""
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    write_version(tmp_path / MODEL, 1, constant_weights(0.1))
+    return tmp_path / MODEL
+
+
+def latest(base: Path, **labels: int) -> ModelServer:
+    config = ModelConfig(MODEL, base, Policy(), labels)
+    return serve("127.0.0.1:0", (config,), base.parent)
+
+
+def test_health_answers_under_every_name(base: Path) -> None:
+    server = latest(base)
+    with grpc.insecure_channel(server.address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for name in (
+            "",
+            "PredictionService",
+            "ModelService",
+            "tensorflow.serving.PredictionService",
+            "tensorflow.serving.ModelService",
+        ):
+            answer = stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=20)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.RpcError) as unknown:
+            stub.Check(health_pb2.HealthCheckRequest(service="x"), timeout=20)
+        assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+    server.stop(0.1)
+
+
+def test_an_address_that_is_taken_is_said(base: Path) -> None:
+    server = latest(base)
+    config = ModelConfig(MODEL, base)
+    with pytest.raises(ModelUnavailable, match="cannot listen"):
+        serve(server.address, (config,), base.parent)
+    server.stop(0.1)
+
+
+@pytest.mark.promise("P7")
+def test_versions_swap_under_load_and_no_request_fails(base: Path, soak: bool) -> None:
+    swaps = 300 if soak else 12
+    server = latest(base)
+    stop, failures = threading.Event(), list[BaseException]()
+    seen: set[float] = set()
+
+    def ask() -> None:
+        client = TfServingPredictor(server.address, MODEL, timeout_s=PATIENCE_S)
+        inputs = {"inputs": np.zeros((1, F), np.float32)}
+        try:
+            while not stop.is_set():
+                scores = client.run("classify", inputs)["scores"]
+                seen.add(round(float(scores[0, 1]), 3))
+        except BaseException as error:
+            failures.append(error)
+        client.close()
+
+    callers = [threading.Thread(target=ask) for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    good = {0.1}
+    for number in range(2, swaps + 2):
+        p_up = round(0.1 + 0.8 * number / (swaps + 2), 3)
+        weights = constant_weights(p_up)
+        if number % 3 == 0:
+            weights.b3[0] = np.nan
+        else:
+            good.add(p_up)
+        write_version(base, number, weights)
+        server.manager.poll()
+        assert len(server.manager.available(MODEL)) == 1
+    stop.set()
+    for caller in callers:
+        caller.join(PATIENCE_S)
+    server.stop(0.1)
+    assert not failures
+    assert seen <= good
+    assert len(seen) > 1
+
+
+def test_calls_inside_it_finish_when_it_ends(base: Path) -> None:
+    server = latest(base)
+    client = TfServingPredictor(server.address, MODEL, timeout_s=PATIENCE_S)
+    features = np.zeros((200_000, F), np.float32)
+    context = client.encode(np.zeros(C, np.float32), 1, 1)
+    entered = threading.Event()
+    answers: list[Any] = []
+
+    def ask() -> None:
+        entered.set()
+        answers.append(client.predict(features, context))
+
+    caller = threading.Thread(target=ask)
+    with server.manager.use(MODEL) as held:
+        caller.start()
+        entered.wait(PATIENCE_S)
+        wait_for(lambda: held._users > 1 or bool(answers))
+    server.stop(PATIENCE_S)
+    caller.join(PATIENCE_S)
+    assert answers[0].shape == (200_000, 4)
+    assert server.manager.available(MODEL) == []
+    client.close()

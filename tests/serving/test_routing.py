@@ -1,0 +1,65 @@
+"""Who goes to the canary: always the same ones, and about as many as were asked for."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relentless.serving.routing import BUCKETS, MINUTE_NS, Router, bucket, label_for
+
+OPEN = 1_381_152_600_000_000_000  # 2013-10-07 09:30 in New York
+
+
+@pytest.mark.parametrize(
+    ("symbol", "minute", "expected"),
+    [("SPY", 23_019_210, 7_703), ("XLF", 23_019_210, 1_598), ("SPY", 23_019_211, 5_844)],
+)
+def test_buckets_are_pinned(symbol: str, minute: int, expected: int) -> None:
+    assert bucket(symbol, minute) == expected
+
+
+@settings(deadline=None)
+@given(st.text(max_size=8), st.integers(0, 2**62), st.floats(0, 1))
+def test_a_minute_is_never_split(symbol: str, ts_ns: int, share: float) -> None:
+    start = ts_ns - ts_ns % MINUTE_NS
+    labels = {label_for(symbol, t, share) for t in (start, ts_ns, start + MINUTE_NS - 1)}
+    assert len(labels) == 1
+
+
+@settings(deadline=None)
+@given(st.text(max_size=8), st.integers(0, 2**62), st.floats(0, 1), st.floats(0, 1))
+def test_a_larger_share_only_adds(symbol: str, ts_ns: int, one: float, two: float) -> None:
+    small, large = sorted((one, two))
+    if label_for(symbol, ts_ns, small) == "canary":
+        assert label_for(symbol, ts_ns, large) == "canary"
+
+
+def test_none_and_all() -> None:
+    assert label_for("SPY", OPEN, 0.0) == "stable"
+    assert label_for("SPY", OPEN, 1.0) == "canary"
+
+
+def test_the_share_is_what_was_asked_for() -> None:
+    symbols, minutes = [f"S{n}" for n in range(50)], range(400)
+    chosen = sum(
+        label_for(s, OPEN + m * MINUTE_NS, 0.05) == "canary" for s in symbols for m in minutes
+    )
+    assert 0.04 < chosen / (len(symbols) * len(minutes)) < 0.06
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    ticks=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5 * MINUTE_NS)), max_size=60),
+    share=st.sampled_from([0.0, 0.05, 0.5, 1.0]),
+)
+def test_arrays_and_single_ticks_are_routed_alike(
+    ticks: list[tuple[int, int]], share: float
+) -> None:
+    symbols = ["SPY", "XLF", "TLT", "IBM"]
+    router = Router(symbols)
+    for part in (ticks[:20], ticks[20:]):
+        numbers = np.array([n for n, _ in part], np.int64)
+        times = np.array([OPEN + t for _, t in part], np.int64)
+        wanted = [label_for(symbols[n], OPEN + t, share) == "canary" for n, t in part]
+        assert router.canary(numbers, times, share).tolist() == wanted
+    assert 0 <= router.bucket_of(0, 5) < BUCKETS
