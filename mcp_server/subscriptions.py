@@ -61,6 +61,10 @@ class Push:
         if not sessions:
             self._legacy.pop(uri, None)
 
+    def watched(self) -> int:
+        """Give how many subscriptions sessions hold."""
+        return sum(map(len, self._legacy.values()))
+
     def close(self) -> None:
         """Send nothing more."""
         for task in self._tasks:

@@ -354,7 +354,7 @@ def explain(error: ValidationError, limit: int = 8) -> str:
     lines = []
     for item in error.errors(include_url=False)[:limit]:
         place = ".".join(str(part) for part in item["loc"]) or "message"
-        given = "" if item["type"] == "missing" else f" (got {str(item['input'])[:60]!r})"
+        given = "" if item["type"] == "missing" else f" (got {_shown(item['input'])!r})"
         lines.append(f"{place}: {item['msg']}{given}")
     hidden = error.error_count() - limit
     return "; ".join(lines) + (f"; and {hidden} more" if hidden > 0 else "")
@@ -363,6 +363,13 @@ def explain(error: ValidationError, limit: int = 8) -> str:
 def _as_written(moment: datetime | None) -> str | None:
     """Write a time as pydantic does: in its own zone, UTC as Z."""
     return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+
+
+def _shown(value: Any) -> str:
+    try:
+        return str(value)[:60]
+    except ValueError:  # an integer of more digits than Python writes
+        return type(value).__name__
 
 
 def iso(moment: datetime) -> str:

@@ -1,0 +1,200 @@
+"""P13: a credential does only its own job. Every tool and resource for every role, over HTTP."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from httpx import Response
+from starlette.types import Scope
+
+from relentless.mcp_server.auth import Rate
+from relentless.mcp_server.http import KeyHeader
+from relentless.mcp_server.inference import ModelInference
+from relentless.proto.errors import ModelUnavailable, Overloaded
+from relentless.store.keys import KeyRing, keys_path
+from relentless.store.ports import Role
+from relentless.tools.access import ACCESS, RESOURCES
+
+from .helpers import Served, news
+
+pytestmark = pytest.mark.promise("P13")
+VERSION = "2026-07-28"
+HOLDERS = {
+    Role.AGENT: "NewsAnalysisAgent",
+    Role.TRADER: "TradingAgent",
+    Role.READER: "reader",
+    Role.OPERATOR: "operator",
+    Role.PREDICTOR: "predictor",
+}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "publish_context": {"message": news(topic="news")},
+    "ack_messages": {"up_to": 0},
+    "predict_signal": {"symbol": "SPY", "price": 168.0},
+    "set_trading_halt": {"halted": True, "reason": "test"},
+}
+URIS = {
+    "context://topic/": "context://topic/news",
+    "context://inbox/": "context://inbox/NewsAnalysisAgent",
+    "signals://": "signals://latest",
+}
+
+
+async def post(served: Served, method: str, params: dict[str, Any], **headers: str) -> Response:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": VERSION,
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    name = params.get("name") or params.get("uri")
+    async with httpx.AsyncClient(timeout=60, verify=False) as session:
+        return await session.post(
+            served.url,
+            json={"jsonrpc": "2.0", "id": 1, "method": method, "params": params | {"_meta": meta}},
+            headers={
+                "accept": "application/json, text/event-stream",
+                "mcp-protocol-version": VERSION,
+                "mcp-method": method,
+                **({"mcp-name": name} if name else {}),
+                **headers,
+            },
+        )
+
+
+async def unavailable(*_: object) -> None:
+    raise ModelUnavailable("not here")
+
+
+def code(answer: dict[str, Any]) -> str | None:
+    """The error's code, of a tool's answer or of JSON-RPC's error; None where there is none."""
+    if "error" in answer:
+        return str(answer["error"]["data"]["code"])
+    content = answer["result"].get("structuredContent") or {}
+    return str(content["error"]["code"]) if answer["result"].get("isError") else None
+
+
+async def test_every_tool_for_every_role(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ModelInference, "predict", unavailable)
+    for tool, access in ACCESS.items():
+        for role, holder in HOLDERS.items():
+            arguments = ARGUMENTS.get(tool, {})
+            answer = await post(
+                served,
+                "tools/call",
+                {"name": tool, "arguments": arguments},
+                authorization=f"Bearer {served.credential(holder)}",
+            )
+            assert answer.status_code == 200, answer.text
+            refused = code(answer.json()) == "forbidden"
+            publishing = (
+                tool == "publish_context" and role is Role.TRADER
+            )  # may, but not as another
+            assert refused == (role not in access.roles or publishing), (tool, role, answer.text)
+
+
+async def test_every_resource_for_every_role(served: Served) -> None:
+    for start, roles in RESOURCES.items():
+        for role, holder in HOLDERS.items():
+            answer = await post(
+                served,
+                "resources/read",
+                {"uri": URIS.get(start, start)},
+                authorization=f"Bearer {served.credential(holder)}",
+            )
+            refused = code(answer.json()) == "forbidden"
+            others = start == "context://inbox/" and role is not Role.AGENT
+            assert refused == (role not in roles or others), (start, role, answer.text)
+
+
+@pytest.mark.parametrize(
+    "method", ["tools/list", "tools/call", "resources/read", "server/discover"]
+)
+async def test_nothing_is_answered_without_a_credential(served: Served, method: str) -> None:
+    params = {"name": "get_status", "uri": "agents://"}
+    for headers in ({}, {"authorization": "Bearer x.y"}, {"x-api-key": "x.y"}, {"cookie": "a=b"}):
+        answer = await post(served, method, params, **headers)
+        assert answer.status_code == 401
+        assert "relentless" not in answer.text
+
+
+async def test_a_key_works_in_either_header(served: Served) -> None:
+    key = served.credential("reader")
+    for headers in ({"authorization": f"Bearer {key}"}, {"x-api-key": key}):
+        answer = await post(served, "tools/call", {"name": "get_status"}, **headers)
+        assert code(answer.json()) is None
+
+
+async def test_header_values_reach_the_hub_without_padding() -> None:
+    seen: list[Scope] = []
+
+    async def inner(scope: Scope, *_: object) -> None:
+        seen.append(scope)
+
+    scope = {"type": "http", "headers": [(b"x-api-key", b" a.b\t"), (b"host", b"localhost ")]}
+    await KeyHeader(inner)(scope, None, None)  # type: ignore[arg-type]
+    assert dict(seen[0]["headers"])[b"authorization"] == b"Bearer a.b"
+    assert dict(seen[0]["headers"])[b"host"] == b"localhost"
+
+
+async def test_expired_and_revoked_keys_are_refused(served: Served) -> None:
+    ring = KeyRing(keys_path(served.state))
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    expired = ring.create("old", Role.OPERATOR, expires=past)
+    revoked = ring.create("gone", Role.OPERATOR)
+    assert (await post(served, "tools/list", {}, authorization=f"Bearer {revoked}")).is_success
+    ring.revoke(revoked.partition(".")[0])
+    for key in (expired, revoked):
+        answer = await post(served, "tools/list", {}, authorization=f"Bearer {key}")
+        assert answer.status_code == 401
+
+
+async def test_other_hosts_and_origins_are_refused(served: Served) -> None:
+    key = f"Bearer {served.credential('reader')}"
+    bad_host = await post(served, "tools/list", {}, authorization=key, host="evil.example")
+    bad_origin = await post(
+        served, "tools/list", {}, authorization=key, origin="http://evil.example"
+    )
+    assert (bad_host.status_code, bad_origin.status_code) == (421, 403)
+
+
+async def test_an_agent_cannot_speak_or_listen_as_another(served: Served) -> None:
+    key = f"Bearer {served.credential('FredAgent')}"
+    for tool, arguments in (
+        ("publish_context", {"message": news(topic="news")}),
+        ("register_agent", {"name": "NewsAnalysisAgent"}),
+    ):
+        params = {"name": tool, "arguments": arguments}
+        assert (
+            code((await post(served, "tools/call", params, authorization=key)).json())
+            == "forbidden"
+        )
+    watch = {"notifications": {"resourceSubscriptions": ["context://inbox/TradingAgent"]}}
+    answer = await post(served, "subscriptions/listen", watch, authorization=key)
+    assert "forbidden" in answer.text
+
+
+async def test_the_control_plane_is_the_predictors_alone(served: Served) -> None:
+    body = {"predictor_id": "one", "halt_epoch": 0}
+    async with httpx.AsyncClient(base_url=served.base, timeout=60, verify=False) as session:
+        assert (await session.get("/health")).json() == {"ok": True}
+        assert (await session.post("/control/lease", json=body)).status_code == 401
+        for role, holder in HOLDERS.items():
+            headers = {"authorization": f"Bearer {served.credential(holder)}"}
+            answer = await session.post("/control/lease", json=body, headers=headers)
+            assert answer.status_code == (200 if role is Role.PREDICTOR else 403)
+        headers = {"x-api-key": served.credential("predictor")}
+        for wrong in (b"", b"{", b"[]", b'{"predictor_id": ""}', b'{"wait_s": 9}', b"x" * 100_000):
+            answer = await session.post("/control/lease", content=wrong, headers=headers)
+            assert answer.status_code in (400, 413)
+
+
+def test_a_caller_beyond_its_rate_is_told_when_to_come_again() -> None:
+    now = 0.0
+    rate = Rate(10.0, lambda: now)
+    for _ in range(10):
+        rate.take("one")
+    rate.take("another")
+    with pytest.raises(Overloaded) as refused:
+        rate.take("one")
+    assert refused.value.retry_after == pytest.approx(0.1)
+    now = 0.11
+    rate.take("one")
