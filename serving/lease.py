@@ -119,6 +119,7 @@ class LeaseClient:
         predictor_id: this predictor's name at the hub.
         lease: the state that it keeps.
         emission: what it starts and stops.
+        wait_s: how long the hub may hold a request that has no news.
     """
 
     def __init__(
@@ -128,10 +129,12 @@ class LeaseClient:
         predictor_id: str,
         lease: Lease,
         emission: Emission,
+        wait_s: float = WAIT_S,
     ) -> None:
         self._client = client
         self._headers = {"Authorization": f"Bearer {credential}"}
         self._id = predictor_id
+        self._wait_s = wait_s
         self._lease = lease
         self._emission = emission
         self._context_id: str | None = None
@@ -166,7 +169,7 @@ class LeaseClient:
             "predictor_id": self._id,
             "halt_epoch": self._lease.confirmed,
             "context_id": self._context_id,
-            "wait_s": 0.0 if self._granting and not self._emitting else WAIT_S,
+            "wait_s": 0.0 if self._granting and not self._emitting else self._wait_s,
             "stats": dict(self._emission.statistics()),
         }
         response = await self._client.post("/control/lease", json=request, headers=self._headers)
