@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relentless.models import features, policy
@@ -44,6 +44,7 @@ def reference(
     return Decision(action, confidence, target, stop, size, round(255 * risk), urgency)
 
 
+@settings(deadline=None)
 @given(
     st.tuples(
         unit,
@@ -68,6 +69,7 @@ def test_a_decision_follows_the_formulas(
     assert abs(got.urgency - want.urgency) <= 1
 
 
+@settings(deadline=None)
 @given(unit, st.floats(-5, 5), st.floats(0, 10), unit, prices, st.floats(0, 0.01))
 def test_what_is_decided_fits_the_frame_and_the_limits(
     p_up: float, expected: float, ratio: float, risk: float, price: float, cost: float
@@ -83,6 +85,7 @@ def test_what_is_decided_fits_the_frame_and_the_limits(
         assert got.price_target == got.stop_loss == price
 
 
+@settings(deadline=None)
 @given(unit, st.floats(-5, 5), st.floats(0, 10), unit, prices, st.floats(1e-6, 0.01))
 def test_the_reference_price_can_be_read_from_the_frame(
     p_up: float, expected: float, ratio: float, risk: float, price: float, sigma: float

@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relentless.proto import feed
@@ -19,6 +19,7 @@ def one(packet: bytes) -> tuple[Kind, bytes]:
     return found
 
 
+@settings(deadline=None)
 @given(texts, texts, sequences)
 def test_a_login_is_read_as_it_was_packed(credential: str, session: str, sequence: int) -> None:
     login = Login(credential, session, sequence)
@@ -27,18 +28,21 @@ def test_a_login_is_read_as_it_was_packed(credential: str, session: str, sequenc
     assert Login.unpack(payload) == login
 
 
+@settings(deadline=None)
 @given(texts, sequences, sequences)
 def test_an_answer_is_read_as_it_was_packed(session: str, sequence: int, head: int) -> None:
     accepted = Accepted(session, sequence, head)
     assert Accepted.unpack(one(accepted.pack())[1]) == accepted
 
 
+@settings(deadline=None)
 @given(sequences, sequences)
 def test_sequences_and_gaps_are_read_as_they_were_packed(first: int, second: int) -> None:
     assert feed.unpack_sequence(one(feed.pack_sequence(Kind.REPLAY, first))[1]) == first
     assert feed.unpack_gap(one(feed.pack_gap(first, second))[1]) == (first, second)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(Why), texts)
 def test_reasons_are_read_as_they_were_packed(why: Why, text: str) -> None:
     assert feed.unpack_reason(one(feed.pack_reason(Kind.END, why, text))[1]) == (why, text)
@@ -57,6 +61,7 @@ def test_many_frames_are_cut_into_packets_that_fit() -> None:
     assert [len(body) // 64 for _, body in packets] == [1_000, 1_000, 500]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 300), max_size=8), st.data())
 def test_packets_are_found_wherever_the_stream_is_cut(
     sizes: list[int], data: st.DataObject
@@ -71,6 +76,7 @@ def test_packets_are_found_wherever_the_stream_is_cut(
 
 
 @pytest.mark.promise("P11")
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_hostile_bytes_give_packets_or_an_invalid_frame(raw: bytes) -> None:
     readers = {

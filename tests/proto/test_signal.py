@@ -7,7 +7,7 @@ import struct
 import google_crc32c
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relentless.proto.errors import InvalidFrame
@@ -58,6 +58,7 @@ EXAMPLE = Signal(
 )
 
 
+@settings(deadline=None)
 @given(signals)
 def test_every_signal_survives_the_wire(signal: Signal) -> None:
     frame = signal.pack()
@@ -97,6 +98,7 @@ def test_every_one_and_two_bit_flip_is_detected() -> None:
 
 
 @pytest.mark.promise("P8")
+@settings(deadline=None)
 @given(signals, st.sets(st.integers(0, 8 * SIGNAL_SIZE - 1), min_size=1, max_size=5))
 def test_a_damaged_frame_is_never_read(signal: Signal, flips: set[int]) -> None:
     damaged = int.from_bytes(signal.pack(), "big")
@@ -106,6 +108,7 @@ def test_a_damaged_frame_is_never_read(signal: Signal, flips: set[int]) -> None:
         Signal.unpack(damaged.to_bytes(SIGNAL_SIZE, "big"))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_signal_or_an_invalid_frame(raw: bytes) -> None:
     with contextlib.suppress(InvalidFrame):
@@ -133,6 +136,7 @@ def test_what_is_not_defined_yet_is_refused(field: str, value: int) -> None:
         Signal.unpack(frames.tobytes())
 
 
+@settings(deadline=None)
 @given(st.lists(signals, max_size=20))
 def test_a_batch_is_the_frames_one_after_the_other(batch: list[Signal]) -> None:
     assert list(iter_frames(b"".join(s.pack() for s in batch))) == batch

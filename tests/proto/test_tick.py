@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relentless.proto.errors import InvalidFrame
@@ -31,6 +31,7 @@ rows = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(rows)
 def test_every_batch_survives_the_wire(ticks: list[tuple[float, ...]]) -> None:
     packed = b"".join(TICK_STRUCT.pack(*tick) for tick in ticks)
@@ -46,6 +47,7 @@ def test_the_bytes_lie_where_the_table_says() -> None:
     assert int.from_bytes(packed[40:48], "big") == 400
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=4 * TICK_SIZE))
 def test_only_whole_ticks_are_read(raw: bytes) -> None:
     if raw and len(raw) % TICK_SIZE == 0:
