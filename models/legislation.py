@@ -51,6 +51,8 @@ RISK_SCALE = 10.0
 SECTOR_SCALE = 5.0
 HORIZON_SHARE = 30.0 / 280.0
 """Share of a bill's chance that falls into the next 30 days: law took 280 days in the mean."""
+DECIMALS = 12
+"""Weights and scores are rounded: exp and pow differ in their last bit between machines."""
 MAX_PENDING = 50
 
 PAST_A_CHAMBER = frozenset({"passed_house", "passed_senate", "passed_both", "presented"})
@@ -112,7 +114,7 @@ def relevance(
     chance = STAGE_LAW_RATE.get(stage)
     if chance is None:
         return None
-    return chance * recency(latest_action, today) * category_weight(categories)
+    return _weight(chance * recency(latest_action, today), category_weight(categories))
 
 
 def read_bill(context: Mapping[str, Any], today: date) -> Bill | None:
@@ -133,11 +135,15 @@ def read_bill(context: Mapping[str, Any], today: date) -> Bill | None:
     return Bill(
         bill_id=context["bill_id"],
         stage=context["stage"],
-        weight=fresh_chance * category_weight(categories),
-        rule_change=fresh_chance * rules * HORIZON_SHARE,
+        weight=_weight(fresh_chance, category_weight(categories)),
+        rule_change=_weight(fresh_chance, rules * HORIZON_SHARE),
         latest_action_date=latest,
         sectors=tuple(context.get("sectors_affected") or ()),
     )
+
+
+def _weight(fresh_chance: float, share: float) -> float:
+    return round(fresh_chance * share, DECIMALS)
 
 
 def past_a_chamber(bills: Iterable[Bill]) -> int:
@@ -147,7 +153,7 @@ def past_a_chamber(bills: Iterable[Bill]) -> int:
 
 def risk_score(bills: Sequence[Bill]) -> float:
     """Give the legislative risk in [0, 1]: ``1 - exp(-sum of weights / RISK_SCALE)``."""
-    return 1.0 - math.exp(-math.fsum(bill.weight for bill in bills) / RISK_SCALE)
+    return _saturated(math.fsum(bill.weight for bill in bills) / RISK_SCALE)
 
 
 def rule_change_probability(bills: Sequence[Bill]) -> float:
@@ -156,7 +162,7 @@ def rule_change_probability(bills: Sequence[Bill]) -> float:
     ``1 - product of (1 - p)``: bills are taken as independent, which overstates it where several
     carry the same text.
     """
-    return 1.0 - math.exp(math.fsum(math.log1p(-bill.rule_change) for bill in bills))
+    return _saturated(-math.fsum(math.log1p(-bill.rule_change) for bill in bills))
 
 
 def sector_scores(bills: Iterable[Bill]) -> dict[str, float]:
@@ -169,6 +175,10 @@ def sector_scores(bills: Iterable[Bill]) -> dict[str, float]:
         for sector in set(bill.sectors):
             weights.setdefault(sector, []).append(bill.weight)
     return {
-        sector: 1.0 - math.exp(-math.fsum(weights[sector]) / SECTOR_SCALE)
-        for sector in sorted(weights)
+        sector: _saturated(math.fsum(weights[sector]) / SECTOR_SCALE) for sector in sorted(weights)
     }
+
+
+def _saturated(amount: float) -> float:
+    """Give ``1 - exp(-amount)``, rounded: 0 for nothing, towards 1 for much."""
+    return round(1.0 - math.exp(-amount), DECIMALS)

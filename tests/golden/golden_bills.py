@@ -116,7 +116,7 @@ def read_bills(folder, day):
                     "order": (-latest.toordinal(), TYPES.index(row["type"]), int(row["number"])),
                     "stage": stage,
                     "latest": latest,
-                    "weight": chance * max(WEIGHT[name] for name in categories),
+                    "weight": round(chance * max(WEIGHT[name] for name in categories), 12),
                     "rule": chance * max(RULE_WEIGHT.get(n, 0) for n in categories) * 30 / 280,
                     "sectors": touched,
                 }
