@@ -16,6 +16,7 @@ import structlog
 
 from relentless.configs.clock import Clock
 from relentless.configs.sessions import next_session, session_close
+from relentless.mcp_server.archive import Archive
 from relentless.mcp_server.contexts import ContextStore, moments, trading_date, unmet
 from relentless.mcp_server.registry import Registry
 from relentless.proto.errors import RelentlessError
@@ -31,7 +32,6 @@ RECHECK_S: Final = 0.25
 TRIES: Final = 5
 
 P = ParamSpec("P")
-CloseDay = Callable[[date], Awaitable[None]]
 
 
 class Coordinator:
@@ -45,14 +45,14 @@ class Coordinator:
         *,
         grace_s: float,
         expected: Sequence[str] = (),
-        close_day: CloseDay | None = None,
+        archive: Archive | None = None,
     ) -> None:
         self._contexts = contexts
         self._registry = registry
         self._clock = clock
         self._grace_s = grace_s
         self._expected = tuple(expected)
-        self._close_day = close_day
+        self._archive = archive
         self._given_up: set[str] = set()
         self._late = asyncio.Event()
 
@@ -74,13 +74,15 @@ class Coordinator:
 
     async def _scheduled(self) -> None:
         day = trading_date(self._clock.now())
+        if self._archive is not None:
+            await self._retried(self._archive.catch_up, day)
         while True:
             for as_of in moments(day, TIMES):
                 await self._clock.sleep_until(as_of)
                 await self._retried(self._build, day, as_of)
             await self._clock.sleep_until(session_close(day))
-            if self._close_day is not None:
-                await self._retried(self._close_day, day)
+            if self._archive is not None:
+                await self._retried(self._archive.close_day, day)
             day = next_session(day)
 
     async def _build(self, day: date, as_of: datetime) -> None:

@@ -19,6 +19,7 @@ from relentless.configs import freshness
 from relentless.configs.clock import Clock
 from relentless.configs.process import announce, stop_event
 from relentless.configs.settings import Settings
+from relentless.mcp_server.archive import Archive
 from relentless.mcp_server.auth import Gate, KeyVerification, Rate
 from relentless.mcp_server.contexts import ContextStore
 from relentless.mcp_server.control import LeaseControl
@@ -41,6 +42,7 @@ from relentless.mcp_server.status import HubStatus
 from relentless.mcp_server.subscriptions import Push
 from relentless.mcp_server.toolbox import Toolbox
 from relentless.proto.messages import BROADCAST, ContextMessage
+from relentless.store.history import History
 from relentless.store.journal import open_journal
 from relentless.store.keys import KeyRing, ensure_local, keys_path, local_credential
 from relentless.store.online import open_online
@@ -119,6 +121,7 @@ def _wire(
         clock,
         grace_s=settings.hub.build_grace_s,
         expected=settings.hub.expected_agents,
+        archive=Archive(journal, History(state / "hub" / "history")),
     )
     tap = FeedTap(lambda: local_credential(state, "hub"), lambda: push.changed(SIGNALS))
     control = LeaseControl(

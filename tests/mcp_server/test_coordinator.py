@@ -9,11 +9,13 @@ import pytest
 
 from relentless.configs.clock import EASTERN, ManualClock, to_ns
 from relentless.configs.settings import Settings
+from relentless.mcp_server.archive import Archive
 from relentless.mcp_server.contexts import trading_date
 from relentless.mcp_server.coordinator import Coordinator
 from relentless.mcp_server.server import Hub, build
 from relentless.proto.errors import InvalidInput, NotFound
 from relentless.proto.messages import DailyContext, Quality, Topic
+from relentless.store.history import History
 from relentless.store.ports import Kind
 from relentless.tools.ports import LastRun
 
@@ -190,6 +192,39 @@ async def test_a_message_that_completes_nothing_builds_nothing(
     async with asyncio.timeout(30):
         await completed.wait()
     assert running.contexts.latest == first
+
+
+async def test_a_day_is_closed_once_with_what_it_received(
+    settings: Settings, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = asyncio.Event()
+    close = Archive.close_day
+
+    async def noted(self: Archive, day: date) -> None:
+        await close(self, day)
+        closed.set()
+
+    monkeypatch.setattr(Archive, "close_day", noted)
+    history = History(settings.paths.state / "hub" / "history")
+    for _ in range(2):
+        async with build(settings, clock=clock) as hub:
+            task = asyncio.create_task(hub.coordinator.run())
+            if not history.days():
+                await hub.exchange.publish(FRED, [rate("DFF", 0.08, at(5))])
+                for moment in (at(5, 30), at(8, 5), at(9, 25)):
+                    clock.move_to(moment)
+                    await newest(hub, of(moment))
+                clock.move_to(at(16))
+                async with asyncio.timeout(30):
+                    await closed.wait()
+                    closed.clear()
+            await settle()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    assert history.days() == [DAY]
+    assert not closed.is_set()
+    kept = history.messages_as_of(at(16), topic="rates")
+    assert [message.principal for message in kept] == ["FredAgent"]
 
 
 @pytest.mark.promise("P4")
