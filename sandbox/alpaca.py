@@ -159,7 +159,7 @@ class Stream:
                 await connection.error(403)
                 continue
             try:
-                subscription.change(str(action), message)
+                subscription.change(str(action), message, self._clock.now_ns())
             except Refused as error:
                 await connection.error(error.code)
                 continue
@@ -174,7 +174,7 @@ class Stream:
         if self._fast:
             await player.fast(self._tape.play(0), subscription)
         else:
-            await player.on_time(self._tape.play(self._clock.now_ns()), subscription)
+            await player.on_time(self._tape.play(subscription.since_ns), subscription)
 
 
 class _Connection:

@@ -31,15 +31,16 @@ class Refused(Exception):
 
 
 class Subscription:
-    """Symbols by channel; ``begun`` is set once there are any."""
+    """Symbols by channel; ``begun`` is set once there are any, at market time ``since_ns``."""
 
     def __init__(self, feed: str) -> None:
         self._limit = FREE_SYMBOLS if feed == "iex" else None
         self._symbols: dict[str, set[str]] = {name: set() for name in OPEN_CHANNELS}
         self.begun = asyncio.Event()
+        self.since_ns = 0
 
-    def change(self, action: str, message: Mapping[str, Any]) -> None:
-        """Subscribe or unsubscribe.
+    def change(self, action: str, message: Mapping[str, Any], now_ns: int) -> None:
+        """Subscribe or unsubscribe, at a market time.
 
         Raises:
             Refused: 400 for another action or a malformed list, 405 over the feed's symbol limit,
@@ -59,7 +60,8 @@ class Subscription:
                 wanted[channel] -= set(symbols)
         self._check_limit(wanted)
         self._symbols = wanted
-        if any(wanted.values()):
+        if any(wanted.values()) and not self.begun.is_set():
+            self.since_ns = now_ns
             self.begun.set()
 
     def _check_limit(self, wanted: dict[str, set[str]]) -> None:

@@ -20,7 +20,7 @@ from relentless.sandbox.shipped import ShippedDay
 FRED_KEY = "0123456789abcdef0123456789abcdef"
 
 
-def eastern(text: str) -> datetime:
+def market_time(text: str) -> datetime:
     """Read a market time, "2013-10-07T05:30"."""
     return datetime.fromisoformat(text).replace(tzinfo=EASTERN)
 
@@ -29,12 +29,12 @@ class Box:
     """The sandbox's HTTP services at a market time."""
 
     def __init__(self, settings: Settings, at: str, library: Library | None = None) -> None:
-        self.clock = ManualClock(eastern(at))
+        self.clock = ManualClock(market_time(at))
         self.app = build(settings, self.clock, library)
 
     def at(self, text: str) -> None:
         """Move the clock."""
-        self.clock.move_to(eastern(text))
+        self.clock.move_to(market_time(text))
 
     async def newest(self, series_id: str) -> str:
         """Give the date of a series' newest observation."""
@@ -74,6 +74,12 @@ def library(folder: Path | None) -> Library:
     if folder is None:
         return ShippedDay.load("2013-10-07", RELEASES)
     return RecordedLibrary(folder, RELEASES)
+
+
+@pytest.fixture
+def eastern() -> Callable[[str], datetime]:
+    """Read a market time."""
+    return market_time
 
 
 @pytest.fixture
