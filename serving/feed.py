@@ -9,6 +9,7 @@ at once: after :meth:`FeedServer.halt` returns, no byte of a signal leaves this 
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import structlog
@@ -167,10 +168,8 @@ class _Link(asyncio.Protocol):
         self._symbols_sent = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("the feed needs a stream")
-        self._transport = transport
-        transport.set_write_buffer_limits(high=WRITE_BUFFER, low=0)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its base
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER, low=0)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._feed.login_s, self._too_late)
         if len(self._feed.links) >= self._feed.most:

@@ -13,6 +13,7 @@ handed to it as an event: a new session, frames that are lost for good, a cut li
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -26,6 +27,7 @@ from relentless.proto.feed import Accepted, Kind, Login, PacketReader, Why
 from relentless.proto.signal import SIGNAL_SIZE, Flag, Signal
 
 _CHUNK = 262_144
+_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +149,12 @@ class FeedClient:
             Unauthenticated: the credential is refused.
             InvalidInput: the server cannot serve ``next_sequence`` of this session.
         """
+        pause = _PAUSE_S
         while True:
             try:
                 async for event in self._connection():
                     yield event
+                    pause = _PAUSE_S
                 reason = "the server closed the connection"
             except TimeoutError:
                 reason = f"nothing was heard for {self._idle_s:g} s"
@@ -159,6 +163,8 @@ class FeedClient:
             await self.close()
             self.reconnects += 1
             yield Disconnected(reason)
+            await asyncio.sleep(pause * (0.5 + 0.5 * random.random()))  # noqa: S311 - a pause
+            pause = min(2 * pause, 1.0)
 
     async def _connection(self) -> AsyncIterator[Event]:
         """Log in, and give what comes until the link ends."""

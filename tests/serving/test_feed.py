@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
+import uvloop
 
 from relentless.proto import feed as wire
 from relentless.proto.errors import InvalidInput, Unauthenticated
@@ -297,3 +298,17 @@ async def test_closing_says_goodbye() -> None:
 def test_a_heartbeat_is_a_signal_frame() -> None:
     beat = Feeder().server._heartbeat(5)
     assert Signal.unpack(beat).sequence == 5
+
+
+def test_server_and_client_run_on_uvloop() -> None:
+    async def main() -> list[int]:
+        async with (
+            Feeder() as feeder,
+            FeedClient(feeder.address, "good", next_sequence=1) as client,
+        ):
+            feeder.publish(40)
+            await feeder.server.halt()
+            feeder.server.resume()
+            return await collect(client, 40, [])
+
+    assert uvloop.run(main()) == list(range(1, 41))
