@@ -111,9 +111,21 @@ def typed_errors(path: str) -> Iterator[None]:
     except (apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.CantOpenError) as error:
         raise JournalBusy(f"{path} cannot be used now ({error}); free it, then retry") from error
     except (apsw.IOError, apsw.NoMemError) as error:
+        if is_checksum_fault(error):
+            raise damaged(path, "a page does not hold against its checksum") from error
         raise StorageError(f"{path}: reading failed ({error}); look at the device") from error
     except (apsw.Error, UnicodeDecodeError) as error:
         raise damaged(path, f"SQLite cannot read it ({error})") from error
+
+
+def extended(error: BaseException) -> int:
+    """Give SQLite's extended result code; 0 where the error is not SQLite's."""
+    return int(getattr(error, "extendedresult", 0))
+
+
+def is_checksum_fault(error: BaseException) -> bool:
+    """Say whether the checksum VFS found a page that is not what was written."""
+    return extended(error) == apsw.SQLITE_IOERR_DATA
 
 
 def as_entry(row: Row) -> Entry:

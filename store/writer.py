@@ -21,6 +21,7 @@ import apsw
 from relentless.proto.errors import Conflict, JournalBusy, RelentlessError, StorageError
 from relentless.store.chain import damaged, link
 from relentless.store.ports import Head, NewEntry, Receipt
+from relentless.store.reading import extended, is_checksum_fault
 from relentless.store.schema import CHECKPOINT, COLUMNS
 
 MAX_GROUP = 1_024
@@ -220,9 +221,9 @@ class Writer:
             return _Refusal(JournalBusy, f"{self._path}: the disk is full; free space, then retry")
         if isinstance(error, apsw.BusyError | apsw.LockedError):
             return _Refusal(JournalBusy, f"{self._path}: another process has locked it; retry")
-        if isinstance(error, apsw.IOError) and _extended(error) in _REPEATABLE:
+        if isinstance(error, apsw.IOError) and extended(error) in _REPEATABLE:
             return _Refusal(JournalBusy, f"{self._path}: a write failed ({error}); retry")
-        if isinstance(error, apsw.CorruptError | apsw.NotADBError | apsw.ConstraintError):
+        if isinstance(error, _DAMAGE) or is_checksum_fault(error):
             what = damaged(self._path, f"SQLite refuses to write to it ({error})")
             self._failed = _Refusal(type(what), str(what))
         else:
@@ -246,12 +247,10 @@ class _Refusal:
         return [(request, self.error(self.message)) for request in requests]
 
 
+_DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.ConstraintError)
+
 _REPEATABLE = frozenset({apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_SHMSIZE})
 """A write that did not happen leaves the file as it was; SQLite reports some quotas so."""
-
-
-def _extended(error: apsw.Error) -> int:
-    return int(getattr(error, "extendedresult", 0))
 
 
 def _conflict(entry: NewEntry, sequence: int) -> Conflict:

@@ -185,7 +185,7 @@ class Disk:
 
 class _Vfs(apsw.VFS):
     def __init__(self, disk: Disk) -> None:
-        super().__init__(disk.vfs, "")
+        super().__init__(disk.vfs, "unix")
         self._disk = disk
 
     def xOpen(self, name, flags):
@@ -201,7 +201,7 @@ class _File(apsw.VFSFile):
         self._disk = disk
         self._path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
         disk.opened(self._path)
-        super().__init__("", name, flags)
+        super().__init__("unix", name, flags)
 
     def xWrite(self, data, offset):
         self._disk.wrote(self._path, offset, bytes(data))
