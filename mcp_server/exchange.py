@@ -99,7 +99,7 @@ class MessageExchange:
             left = deadline - loop.time()
             if entries or left <= 0 or self.pulse.closed:
                 return _page(entries, head, after, limit)
-            after = head
+            after = max(after, head)
             await _within(changed, left)
 
     async def acknowledge(self, caller: Principal, up_to: int) -> int:

@@ -147,6 +147,16 @@ async def test_a_waiting_reader_gets_what_is_published_meanwhile(hub: Hub) -> No
         assert len((await waiting).messages) == 1
 
 
+async def test_a_reader_ahead_of_the_journal_is_not_sent_back(hub: Hub) -> None:
+    waiting = asyncio.create_task(
+        hub.exchange.read(NEWS, topic=None, inbox=False, after=1_000, limit=5, wait_s=0.05)
+    )
+    await asyncio.sleep(0)
+    await hub.exchange.publish(NEWS, [news(topic="news")])
+    async with asyncio.timeout(20):
+        assert (await waiting).messages == []
+
+
 async def test_a_wait_that_nothing_ends_gives_an_empty_page(hub: Hub) -> None:
     page = await hub.exchange.read(
         NEWS, topic=Topic.NEWS, inbox=False, after=0, limit=5, wait_s=0.01
