@@ -1,4 +1,4 @@
-"""Series that the shipped day may not copy, invented by a seeded process.
+"""Series invented by a seeded process: those that the shipped day may not copy, and live ones.
 
 ICE BofA's spreads and Cboe's VIX belong to their owners. The shipped day holds numbers of the same
 kind instead: the logarithm follows a mean-reverting walk (a discrete Ornstein-Uhlenbeck process)
@@ -38,23 +38,30 @@ PROCESSES: Final = {
 }
 
 
-def invent(series_id: str, first: date, last: date, seed: int) -> dict[date, str]:
-    """Give one of the three series by weekday; "." where the markets were closed.
+def invent(
+    series_id: str, first: date, last: date, seed: int, process: Process | None = None
+) -> dict[date, str]:
+    """Give a series by weekday; "." where the markets were closed.
 
-    The walk always begins at ``first``: another first day is another history.
+    The walk always begins at ``first``: another first day is another history. Without a process it
+    is one of the three that the shipped day invents.
     """
-    process = PROCESSES[series_id]
     source = random.Random(f"{seed}:{series_id}:{first}")  # noqa: S311 - nothing secret
-    mean = math.log(process.level)
-    x = mean
+    steps = walk(process or PROCESSES[series_id], source)
     rows = {}
     for day in weekdays(first, last):
-        if day in federal_holidays(day.year) or day == good_friday(day.year):
-            rows[day] = MISSING
-            continue
-        x += process.pull * (mean - x) + process.noise * source.gauss(0.0, 1.0)
-        rows[day] = f"{math.exp(x):.2f}"
+        closed = day in federal_holidays(day.year) or day == good_friday(day.year)
+        rows[day] = MISSING if closed else f"{next(steps):.2f}"
     return rows
+
+
+def walk(process: Process, source: random.Random) -> Iterator[float]:
+    """Give the values of a walk that begins at its level, without end."""
+    mean = math.log(process.level)
+    x = mean
+    while True:
+        x += process.pull * (mean - x) + process.noise * source.gauss(0.0, 1.0)
+        yield math.exp(x)
 
 
 def weekdays(first: date, last: date) -> Iterator[date]:

@@ -22,6 +22,7 @@ from relentless.sandbox import congress, fred
 from relentless.sandbox.alpaca import Stream
 from relentless.sandbox.faults import Faults
 from relentless.sandbox.frames import Tape
+from relentless.sandbox.generated import GeneratedLibrary
 from relentless.sandbox.generator import GeneratedTape
 from relentless.sandbox.library import Library
 from relentless.sandbox.recorded import RecordedLibrary
@@ -31,6 +32,8 @@ from relentless.sandbox.world import World
 
 STREAM_PATH = "/v2/iex"
 RECORDED_SYMBOL = "IBM"
+LIVE_DAYS = 30
+"""How long a live run goes on before its invented data ends."""
 _log = structlog.get_logger()
 
 
@@ -48,6 +51,9 @@ def build(settings: Settings, clock: Clock | None = None, library: Library | Non
 
 
 def _library(settings: Settings, releases: ReleaseTable) -> Library:
+    if settings.clock.mode == "live":
+        last = RunClock.live().now().date() + timedelta(days=LIVE_DAYS)
+        return GeneratedLibrary(last, settings.sandbox.seed, releases)
     if settings.recordings is not None:
         return RecordedLibrary(settings.recordings, releases)
     return ShippedDay.load(settings.sandbox.day, releases)

@@ -90,3 +90,9 @@ def box() -> Callable[..., Box]:
         return Box(Settings(recordings=recordings), at, library(recordings))
 
     return make
+
+
+@pytest.fixture
+def make_box() -> type[Box]:
+    """Make a sandbox of any library."""
+    return Box
