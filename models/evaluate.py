@@ -69,7 +69,7 @@ def _direction(p: Floats, up: Floats, base: float) -> dict[str, Measure]:
     loss, plain = cross_entropy(p, up), cross_entropy(np.full_like(p, base), up)
     right = ((p > 0.5) == (up > 0.5)).astype(np.float64)
     return {
-        "direction_auc": lambda rows: auc(p[rows], up[rows]),
+        "direction_auc": auc(p, up),
         "direction_accuracy": lambda rows: float(right[rows].mean()),
         "direction_accuracy_always_up": lambda rows: float(up[rows].mean()),
         "direction_accuracy_gain": lambda rows: float((right[rows] - up[rows]).mean()),
@@ -115,7 +115,7 @@ def _volatility(
 def _risk(p: Floats, big: Floats, base: float) -> dict[str, Measure]:
     loss, plain = cross_entropy(p, big), cross_entropy(np.full_like(p, base), big)
     return {
-        "risk_auc": lambda rows: auc(p[rows], big[rows]),
+        "risk_auc": auc(p, big),
         "risk_log_loss_gain": lambda rows: float((plain[rows] - loss[rows]).mean()),
         "risk_brier_gain": lambda rows: float(
             ((base - big[rows]) ** 2 - (p[rows] - big[rows]) ** 2).mean()
@@ -179,15 +179,23 @@ def quasi_likelihood(realised: Floats, said: Floats) -> Floats:
     return realised / said + np.log(said)
 
 
-def auc(score: Floats, happened: Floats) -> float:
-    """Give the probability that a row that happened outranks one that did not; ties count half."""
-    _, place, count = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2.0)[place]
+def auc(score: Floats, happened: Floats) -> Measure:
+    """Give the probability, among given rows, that one that happened outranks one that did not.
+
+    Ties count half. The ranking is done once, for every draw of rows.
+    """
+    _, place = np.unique(score, return_inverse=True)
     positive = happened > 0.5
-    n, m = int(positive.sum()), int((~positive).sum())
-    if not n or not m:
-        return 0.5
-    return float((ranks[positive].sum() - n * (n + 1) / 2.0) / (n * m))
+
+    def measure(rows: Rows) -> float:
+        with_event = positive[rows]
+        yes = np.bincount(place[rows[with_event]], minlength=place.max() + 1)
+        no = np.bincount(place[rows[~with_event]], minlength=place.max() + 1)
+        below = np.cumsum(no) - 0.5 * no
+        pairs = float(yes.sum()) * float(no.sum())
+        return float(yes @ below) / pairs if pairs else 0.5
+
+    return measure
 
 
 def calibration(p: Floats, happened: Floats) -> list[dict[str, float]]:

@@ -161,8 +161,10 @@ def _zscores(observations: Sequence[Observation]) -> list[float | None]:
     scores: list[float | None] = []
     for index, day in enumerate(days):
         window = values[bisect.bisect_right(days, day - timedelta(WINDOW_DAYS)) : index + 1]
-        spread = float(window.std(ddof=1)) if len(window) >= MIN_WINDOW else 0.0
-        scores.append(float(values[index] - window.mean()) / spread if spread > 0 else None)
+        if len(window) < MIN_WINDOW or window.min() == window.max():
+            scores.append(None)
+        else:
+            scores.append(float((values[index] - window.mean()) / window.std(ddof=1)))
     return scores
 
 

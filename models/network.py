@@ -28,16 +28,16 @@ class Recipe:
     learning_rate: float = 1e-3
     weight_decay: float = 2e-4
     """L2 penalty on the first two layers' kernels."""
-    encoder_decay: float = 1e-3
+    encoder_decay: float = 1e-2
     """L2 penalty on the encoder's kernel and the layer that it feeds."""
     dropout: float = 0.1
     batch: int = 1024
     epochs: int = 12
     patience: int = 3
     """Epochs without a better validation loss before the fit ends."""
-    mask_context: float = 0.35
+    mask_context: float = 0.6
     """Share of rows whose whole context is masked while fitting."""
-    mask_feature: float = 0.15
+    mask_feature: float = 0.3
     """Share of the remaining context values that are masked, each on its own."""
     mask_volume: float = 0.3
     """Share of rows whose volume features are masked."""

@@ -46,7 +46,7 @@ HEADS = {
 }
 RECIPES: Mapping[int, Mapping[str, float]] = {
     1: {},
-    2: {"dropout": 0.2, "weight_decay": 1e-3, "encoder_decay": 1e-2},
+    2: {"dropout": 0.2, "weight_decay": 1e-3},
 }
 """What differs from the standing recipe, by version: 2 is the candidate, regularised harder."""
 
@@ -156,7 +156,7 @@ def train(
     started = time.monotonic()
     history = load_macro(macro) if macro is not None else None
     data = assemble(load_bars() if assets is None else assets, history)
-    recipe = recipe or Recipe(seed=seed, **RECIPES.get(version, {}))  # type: ignore[arg-type]
+    recipe = recipe or Recipe(seed=seed + version - 1, **RECIPES.get(version, {}))  # type: ignore[arg-type]
     samples, contexts = data.samples, data.context_rows()
     split = splits(samples)
     training, validation = (

@@ -111,7 +111,8 @@ def load_weights(path: Path) -> Weights:
 
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # An open file, because numpy leaves a path's file open when it is no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in Weights._fields}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ModelInvalid(f"{path} holds no weights of this network: {error}") from error
