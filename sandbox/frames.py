@@ -58,7 +58,7 @@ def stamp(ns: int) -> str:
     return f"{_second(seconds)}.{rest:09d}".rstrip("0").rstrip(".") + "Z"
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 

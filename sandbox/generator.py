@@ -170,7 +170,7 @@ def _minute(seed: int, day: date, symbol: str, minute: int, start: int) -> list[
     at = minute - FIRST_MINUTE
     count = _poisson(draw, _rate(minute) * how.activity)
     quotes = count + _poisson(draw, 1.0 + count / 2)
-    moments = sorted(draw.randrange(MINUTE_NS) for _ in range(quotes))
+    moments = sorted(int(MINUTE_NS * draw.random()) for _ in range(quotes))
     trading = set(draw.sample(range(quotes), min(count, quotes)))
     noise = how.price * how.volatility / math.sqrt(252 * 390) / 3
     found: list[Message] = []
@@ -184,7 +184,7 @@ def _minute(seed: int, day: date, symbol: str, minute: int, start: int) -> list[
         ns = start + offset
         found.append(_quote(draw, ns, symbol, bid, ask, how.tape))
         if number in trading:
-            moment = min(ns + 1 + draw.randrange(200_000), start + MINUTE_NS - 1)
+            moment = min(ns + 1 + int(200_000 * draw.random()), start + MINUTE_NS - 1)
             found += _trade(draw, moment, symbol, minute, number, (bid, ask), trades, start)
     # Corrections change the trades behind the bar, so it is made last; it goes out first.
     trades.sort(key=lambda trade: trade.ns)
@@ -200,7 +200,7 @@ def _quoted(draw: random.Random, middle: float, spread: int, session: bool) -> t
 
 def _quote(draw: random.Random, ns: int, symbol: str, bid: int, ask: int, tape: str) -> Message:
     sides = [
-        (draw.choice(_VENUES), _cents(price), 100 * (1 + int(draw.expovariate(0.25))))
+        (_VENUES[int(8 * draw.random())], _cents(price), 100 * (1 + int(draw.expovariate(0.25))))
         for price in (bid, ask)
     ]
     return frames.quote(ns, symbol, sides[0], sides[1], tape)
@@ -221,15 +221,15 @@ def _trade(
     cents = touch[draw.random() < 0.5] if draw.random() < 0.85 else sum(touch) // 2
     lots = 1 + int(draw.expovariate(0.7))
     odd = draw.random() < 0.15
-    size = draw.randrange(1, 100) if odd else 100 * lots
+    size = 1 + int(99 * draw.random()) if odd else 100 * lots
     sweep, extended = draw.random() < 0.3, not OPEN <= minute < CLOSE
     flags = (("F", sweep), ("T", extended), ("I", odd))
     codes = tuple(code for code, told in flags if told) or (" ",)
-    venue = draw.choice(_VENUES)
+    venue = _VENUES[int(8 * draw.random())]
     identity = minute * 10_000 + number * 2
     found = [frames.trade(ns, symbol, identity, venue, _cents(cents), size, codes, how.tape)]
     bare = Trade(ns, cents / 100, size, codes)
-    later = ns + _SECOND_NS + draw.randrange(2 * _SECOND_NS)
+    later = ns + _SECOND_NS + int(2 * _SECOND_NS * draw.random())
     if draw.random() >= _ODD_TRADE or later >= start + MINUTE_NS:
         trades.append(bare)
     elif draw.random() < 0.5:
@@ -241,6 +241,7 @@ def _trade(
     return found
 
 
+@lru_cache(maxsize=65_536)
 def _cents(cents: int) -> str:
     """Write cents as dollars, exactly."""
     whole, rest = divmod(cents, 100)

@@ -1,20 +1,22 @@
 """Play a tape to one client: on the run's clock, or as fast as the client takes it.
 
-Nothing is queued: the tape is the buffer, and a client that does not read stops its own player.
-One that holds it up for long is a slow client, and is told so.
+Nothing is queued but one block read ahead in a thread: the tape is the buffer, and a client that
+does not read stops its own player. One that holds it up for long is a slow client, and is told so.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from itertools import islice
 from typing import Final
 
 from relentless.configs.clock import Clock, from_ns
 from relentless.sandbox.frames import Message
 from relentless.sandbox.subscription import Subscription
 
-BATCH: Final = 256
-"""At most this many messages in a frame."""
+BLOCK: Final = 256
+"""Messages read from the tape at a time; a frame holds no more."""
 NAP_S: Final = 0.001
 """Wall seconds between two frames at least, so that a fast clock fills frames."""
 SLOW_CLIENT_S: Final = 15.0
@@ -42,28 +44,25 @@ class Player:
 
     async def fast(self, tape: Iterator[Message], subscription: Subscription) -> None:
         """Send the whole tape; the client's pace is the pace."""
-        texts: list[str] = []
-        for message in tape:
-            if subscription.wants(message):
-                texts.append(message.text)
-                if len(texts) == BATCH:
-                    await self._flush(texts)
-                    self._waited_s = 0.0
-        await self._flush(texts)
+        async with contextlib.aclosing(_ahead(tape)) as blocks:
+            async for block in blocks:
+                texts = [message.text for message in block if subscription.wants(message)]
+                await self._flush(texts)
+                self._waited_s = 0.0
 
     async def on_time(self, tape: Iterator[Message], subscription: Subscription) -> None:
         """Send each message once the clock has passed its time; catch up where behind."""
         texts: list[str] = []
         now = self._clock.now_ns()
-        for message in tape:
-            if message.ns > now:
+        async with contextlib.aclosing(_ahead(tape)) as blocks:
+            async for block in blocks:
+                for message in block:
+                    if message.ns > now:
+                        await self._flush(texts)
+                        now = await self._wait_for(message.ns)
+                    if subscription.wants(message):
+                        texts.append(message.text)
                 await self._flush(texts)
-                now = await self._wait_for(message.ns)
-            if subscription.wants(message):
-                texts.append(message.text)
-                if len(texts) == BATCH:
-                    await self._flush(texts)
-        await self._flush(texts)
 
     async def _wait_for(self, ns: int) -> int:
         """Sleep until the clock has passed a time; give the clock's time then."""
@@ -90,3 +89,18 @@ class Player:
         self._waited_s += time.monotonic() - began
         if self._waited_s > self._patience_s:
             raise SlowClient
+
+
+async def _ahead(tape: Iterator[Message]) -> AsyncGenerator[list[Message], None]:
+    """Give the tape in blocks, the next of which is read in a thread while one is sent."""
+
+    def read() -> list[Message]:
+        return list(islice(tape, BLOCK))
+
+    following = asyncio.create_task(asyncio.to_thread(read))
+    try:
+        while block := await following:
+            following = asyncio.create_task(asyncio.to_thread(read))
+            yield block
+    finally:
+        following.cancel()
