@@ -6,6 +6,7 @@ Used by the journal's read threads and by recovery; nothing here writes.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import apsw
 
@@ -61,12 +62,25 @@ def read_page(connection: apsw.Connection, query: Query, path: str) -> list[Entr
     return entries
 
 
-def read_head(connection: apsw.Connection) -> Head:
+def read_head(connection: apsw.Connection, path: str) -> Head:
     """Give the newest entry; sequence 0 in an empty journal."""
-    found = connection.execute(
-        "SELECT sequence, chain FROM entries ORDER BY sequence DESC LIMIT 1"
-    ).fetchone()
-    return Head(*found) if found else Head(0, GENESIS)
+    newest = "SELECT sequence, chain FROM entries ORDER BY sequence DESC LIMIT 1"
+    return _one_head(connection.execute(newest).fetchone(), path)
+
+
+def read_mark(connection: apsw.Connection, path: str) -> Head:
+    """Give the entry up to which the chain was checked before; sequence 0 where none was."""
+    return _one_head(connection.execute("SELECT sequence, chain FROM checkpoint").fetchone(), path)
+
+
+def _one_head(found: tuple[Any, ...] | None, path: str) -> Head:
+    match found:
+        case None:
+            return Head(0, GENESIS)
+        case (int(sequence), bytes(chain)):
+            return Head(sequence, chain)
+        case _:
+            raise damaged(path, "a row does not hold what was written")
 
 
 def read_chain(connection: apsw.Connection, sequence: int) -> bytes | None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import apsw
 
-from relentless.store.chain import GENESIS, damaged
+from relentless.store.chain import damaged
 from relentless.store.lock import OwnerLock, make_folder
 from relentless.store.ports import Head
-from relentless.store.reading import read_chain, read_head, typed_errors, verify_from
+from relentless.store.reading import read_chain, read_head, read_mark, typed_errors, verify_from
 from relentless.store.schema import CHECKPOINT, connect_writer
 
 TAIL = 1_000
@@ -48,9 +48,8 @@ def recover(
 def _check(connection: apsw.Connection, expect: Head | None, path: str) -> Head:
     """Follow the chain since the last mark, look for the remembered head, and set a new mark."""
     with typed_errors(path):
-        newest = read_head(connection)
-        found = connection.execute("SELECT sequence, chain FROM checkpoint").fetchone()
-        mark = Head(*found) if found else Head(0, GENESIS)
+        newest = read_head(connection, path)
+        mark = read_mark(connection, path)
         if read_chain(connection, mark.sequence) != mark.chain:
             raise damaged(path, f"entry {mark.sequence} is not the one that was marked as checked")
         start = max(0, min(mark.sequence, newest.sequence - TAIL))
