@@ -23,7 +23,7 @@ from relentless.proto.errors import InvalidSettings, NotFound
 from relentless.proto.messages import HUB_TOPICS, Name, Topic
 
 PACKAGE: Final = "relentless.agents"
-HOUSE: Final = frozenset({"base", "http", "registry", "runner", "runtime", "trading"})
+HOUSE: Final = frozenset({"base", "blotter", "http", "registry", "runner", "runtime", "trading"})
 """Modules here that hold no data agent."""
 
 _log = structlog.get_logger()

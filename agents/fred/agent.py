@@ -8,6 +8,7 @@ import asyncio
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from relentless.agents.base import Agent, Collected, Gap, Run
 from relentless.agents.fred.measures import WINDOW_DAYS, measure
@@ -20,6 +21,8 @@ from relentless.proto.messages import ContextMessage, Origin, Rates, Topic
 LOOKBACK_DAYS: Final = 3 * 365
 """Asked for: the window, twelve months before the observation before, and late releases. FRED
 serves no more than three years of the ICE BofA series."""
+CENTRAL: Final = ZoneInfo("America/Chicago")
+"""FRED's own day: a vintage of tomorrow is refused."""
 AT_ONCE: Final = 6
 """Requests in flight."""
 VINTAGE_NOTE: Final = "vintage: recorded later"
@@ -61,7 +64,7 @@ class FredAgent(Agent):
 
     async def _series(self, run: Run, source: Source, series_id: str) -> ContextMessage | Gap:
         as_of = run.as_of.astimezone(EASTERN)
-        today = as_of.date()
+        today = run.as_of.astimezone(CENTRAL).date()
         answer = await source.get_json(
             "/fred/series/observations",
             {

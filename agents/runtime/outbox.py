@@ -129,12 +129,15 @@ class Outbox:
             await asyncio.sleep(self._beat_s)
 
 
-def _again(error: Exception) -> bool | float:
+def _again(error: BaseException) -> bool | float:
     """Say whether, or after how many seconds, to try again.
 
     A hub that knows no key yet, or no longer, is asked again too: keys are made and renewed while
-    agents run. An error that is not of our tree is the transport's.
+    agents run. An error that is not of our tree is the transport's. A cancellation, which stamina
+    asks about as well, is never swallowed.
     """
+    if not isinstance(error, Exception):
+        return False
     if isinstance(error, Overloaded) and error.retry_after is not None:
         return error.retry_after
     if isinstance(error, AccessDenied):

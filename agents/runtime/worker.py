@@ -65,6 +65,8 @@ class Worker:
     async def _catch_up(self, due: list[datetime]) -> datetime:
         """Run missed nominal times; give the newest."""
         chosen = due[-BACKLOG:] if self.every else due[-1:]
+        if passed_over := len(due) - len(chosen):
+            _log.warning("runs_passed_over", agent=self.agent.name, count=passed_over)
         for scheduled_at in chosen:
             await self.once(scheduled_at)
         return due[-1]

@@ -18,6 +18,8 @@ class FakeHub:
         self.away = False
         self.refuse = lambda message: None
         self.keys = None
+        self.hung = None
+        self.waiting = 0
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
@@ -25,6 +27,15 @@ class FakeHub:
         if self.keys is not None and name not in self.keys:
             raise LookupError(f"no key for {name}")
         yield Connection(self, name)
+
+    async def answer(self):
+        """Answer, fail or hang."""
+        if self.away:
+            raise Unavailable("the hub is away")
+        if self.hung is not None:
+            self.waiting += 1
+            await self.told()
+            await self.hung.wait()
 
     async def told(self):
         async with self._changed:
@@ -48,8 +59,7 @@ class Connection:
         self._hub, self._name = hub, name
 
     async def register(self, *, name=None, topics=(), schedule=(), last_run=None):
-        if self._hub.away:
-            raise Unavailable("the hub is away")
+        await self._hub.answer()
         self._hub.registrations.append((self._name, name, tuple(topics), tuple(schedule)))
         if last_run is not None:
             self._hub.reports.setdefault(self._name, []).append(dict(last_run))
@@ -58,8 +68,7 @@ class Connection:
         return {"agent": self._name, "lease_s": 60.0}
 
     async def publish(self, messages):
-        if self._hub.away:
-            raise Unavailable("the hub is away")
+        await self._hub.answer()
         for message in messages:
             if error := self._hub.refuse(message):
                 raise error

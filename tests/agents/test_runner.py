@@ -236,6 +236,16 @@ async def test_nothing_is_lost_while_the_hub_is_away(tmp_path):
     assert hub.runs("A") == sorted(hub.runs("A"))
 
 
+async def test_an_agent_ends_at_once_while_a_call_to_the_hub_is_under_way(tmp_path):
+    """A cancellation in the middle of a call is not taken for a failure to be tried again."""
+    hub, clock = FakeHub(), ManualClock(eastern("2013-10-07 05:25"))
+    hub.hung = asyncio.Event()
+    async with serving([agent_of("A")], hub, clock, tmp_path):
+        await hub.until(lambda h: h.waiting >= 2)
+        mine = asyncio.all_tasks() - {asyncio.current_task()}
+    assert all(task.done() for task in mine)
+
+
 async def test_a_refused_message_is_reported_and_the_others_are_kept(tmp_path):
     hub, clock = FakeHub(), ManualClock(eastern("2013-10-07 05:25"))
     hub.refuse = lambda m: Forbidden("not yours") if m.context["n"] == 1 else None
