@@ -21,7 +21,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from relentless.configs.clock import Clock
 from relentless.sandbox.frames import Tape
-from relentless.sandbox.player import Player, SlowClient
+from relentless.sandbox.player import SLOW_CLIENT_S, Player, SlowClient
 from relentless.sandbox.subscription import Refused, Subscription
 from relentless.sandbox.world import ORIGIN_HEADER
 
@@ -29,6 +29,8 @@ FEEDS: Final = ("iex", "sip", "delayed_sip", "test")
 AUTH_TIMEOUT_S: Final = 10.0
 REFUSED_LINGER_S: Final = 10.0
 """How long a connection over the limit stays open after its 406."""
+LAST_WORD_S: Final = 1.0
+"""How long a client that does not read is given to take its last frame."""
 MAX_MESSAGE: Final = 65_536
 
 ERRORS: Final = {
@@ -59,12 +61,14 @@ class Stream:
         fast: bool = False,
         auth_timeout_s: float = AUTH_TIMEOUT_S,
         linger_s: float = REFUSED_LINGER_S,
+        patience_s: float = SLOW_CLIENT_S,
     ) -> None:
         self._tape = tape
         self._clock = clock
         self._fast = fast
         self._auth_timeout_s = auth_timeout_s
         self._linger_s = linger_s
+        self._patience_s = patience_s
         self._connected: set[str] = set()
         self._prepared = asyncio.Lock()
 
@@ -141,7 +145,9 @@ class Stream:
                 task.result()
             await reader
         except SlowClient:
-            await connection.error(407)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORD_S):
+                    await connection.error(407)
         finally:
             for task in (reader, player):
                 task.cancel()
@@ -170,7 +176,7 @@ class Stream:
         await subscription.begun.wait()
         async with self._prepared:
             await asyncio.to_thread(self._tape.prepare)
-        player = Player(self._clock, connection.send_text)
+        player = Player(self._clock, connection.send_text, self._patience_s)
         if self._fast:
             await player.fast(self._tape.play(0), subscription)
         else:
@@ -226,5 +232,6 @@ class _Connection:
         """Close, where the client has not."""
         states = (self._socket.client_state, self._socket.application_state)
         if WebSocketState.DISCONNECTED not in states:
-            with contextlib.suppress(WebSocketDisconnect, ConnectionError, RuntimeError):
-                await self._socket.close()
+            with contextlib.suppress(WebSocketDisconnect, OSError, RuntimeError):
+                async with asyncio.timeout(LAST_WORD_S):
+                    await self._socket.close()

@@ -34,7 +34,6 @@ class Player:
         self,
         clock: Clock,
         send: Callable[[str], Awaitable[None]],
-        *,
         patience_s: float = SLOW_CLIENT_S,
     ) -> None:
         self._clock = clock

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from datetime import date, timedelta
@@ -232,6 +233,27 @@ async def test_two_fast_plays_send_the_same_frames(morning: ManualClock) -> None
 
     async with box(morning, fast=True) as url:
         assert await play(url, "a") == await play(url, "b")
+
+
+async def test_a_client_that_does_not_read_is_let_go(morning: ManualClock) -> None:
+    symbols = Settings().predictor.symbols
+    stream = Stream(GeneratedTape(symbols, DAY, DAY, 1), morning, fast=True, patience_s=0.3)
+    app = Faults(Starlette(routes=[stream.route()]))
+    async with serve(Settings(), morning, app=app) as (_, url):
+        host, _, port = url.removeprefix("ws://").removesuffix("/v2/iex").partition(":")
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        narrow.connect((host, int(port)))
+        async with client(url, sock=narrow, max_queue=1, close_timeout=0.1) as me:
+            await me.enter()
+            await me.subscribe(trades=list(symbols), quotes=list(symbols))
+            async with asyncio.timeout(WAIT_S):
+                while True:  # the key is free again once the stream has let go of its holder
+                    async with client(url) as other:
+                        await other.control()
+                        await other.say(action="auth", key="key", secret="secret")
+                        if (await other.control())["T"] == "success":
+                            break
 
 
 async def replay(url: str, last: str) -> dict[str, list[dict[str, Any]]]:
