@@ -127,8 +127,6 @@ class CongressAgent(Agent):
                 introduced_date=facts.introduced,
                 sponsor_party=facts.party,
                 committees=committees,
-                # The count has no date: where the list is ahead of the moment, so may it be.
-                cosponsors=None if candidate.rebuilt else facts.cosponsors,
                 categories=candidate.categories,
                 sectors_affected=sectors_of(candidate.categories, committees),
             ),

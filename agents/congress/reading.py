@@ -66,7 +66,6 @@ class Facts:
 
     introduced: date | None
     party: str | None
-    cosponsors: int | None
     committees: tuple[Committee, ...]
     actions: tuple[Action, ...]
     """Oldest first."""
@@ -80,7 +79,7 @@ class Facts:
         return tuple(c.name for c in self.committees if not c.since or known_at(c.since) <= as_of)
 
 
-NO_FACTS = Facts(None, None, None, (), ())
+NO_FACTS = Facts(None, None, (), ())
 """Of a bill whose facts could not be read."""
 
 
@@ -165,7 +164,6 @@ def read_facts(detail: Any, actions: list[Any], committees: list[Any]) -> Facts:
     return Facts(
         introduced=day_of(introduced) if introduced else None,
         party=_party(bill.get("sponsors")),
-        cosponsors=_cosponsors(bill.get("cosponsors")),
         committees=tuple(_committees(committees))[:MAX_COMMITTEES],
         actions=tuple(sorted(reversed(newest_first), key=lambda action: action.day)),
     )
@@ -175,13 +173,6 @@ def _party(sponsors: Any) -> str | None:
     first = sponsors[0] if isinstance(sponsors, list) and sponsors else None
     party = first.get("party") if isinstance(first, Mapping) else None
     return party[:4] if isinstance(party, str) and party else None
-
-
-def _cosponsors(said: Any) -> int | None:
-    count = said.get("count") if isinstance(said, Mapping) else None
-    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-        return None
-    return count
 
 
 def _committees(items: list[Any]) -> Iterator[Committee]:
