@@ -14,16 +14,13 @@ import numpy as np
 import structlog
 
 from relentless.models.manifest import WEIGHTS, verify
-from relentless.models.weights import DEEP, HIDDEN, Weights, load_weights
+from relentless.models.weights import HIDDEN, Weights, load_weights
 from relentless.proto.errors import ModelInvalid, ModelRejected
 from relentless.serving import forward
 from relentless.serving.parity import check_against, check_pinned
 from relentless.serving.ports import HEADS, Array, Embedded, Predictor
 
 log = structlog.get_logger(__name__)
-
-CHUNK_ROWS = 4096
-"""Rows that pass through the scratch tables at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +30,6 @@ class Loaded:
     version: int
     weights: Weights
     packed: Array
-
-
-class _Scratch(threading.local):
-    """Tables for intermediate results, one set a thread; grown on demand, then kept."""
-
-    def __init__(self) -> None:
-        self.row = np.empty(HIDDEN + DEEP, np.float32)
-        self.tables: tuple[Array, ...] = ()
-        self.rows = 0
-
-    def fit(self, rows: int) -> tuple[Array, ...]:
-        """Give tables of at least so many rows."""
-        if rows > self.rows:
-            self.rows = max(rows, 2 * self.rows)
-            widths = (HIDDEN, DEEP, len(HEADS), len(HEADS))
-            self.tables = tuple(np.empty((self.rows, w), np.float32) for w in widths)
-        return self.tables
 
 
 class InProcessEngine:
@@ -78,7 +58,6 @@ class InProcessEngine:
         self._versions: Mapping[int, Loaded] = {}
         self._labels: Mapping[str, int] = {}
         self._changing = threading.Lock()
-        self._scratch = _Scratch()
         if labels is None:
             labels = parity_source.labels() if parity_source else {"stable": _highest(folder)}
         self.relabel(labels)
@@ -122,11 +101,10 @@ class InProcessEngine:
         if manifest.version != number:
             raise ModelInvalid(f"{folder} holds version {manifest.version}")
         weights = load_weights(folder / WEIGHTS)
+        if (width := weights.w1_features.shape[0]) % forward.BLOCK:
+            raise ModelInvalid(f"{folder}: {width} features; a multiple of {forward.BLOCK} is due")
         loaded = Loaded(number, weights, forward.packed(weights))
         trial = _Trial(self, loaded)
-        blank = np.zeros((forward.FUSED_ROWS, manifest.shapes.features), np.float32)
-        for rows in (1, forward.FUSED_ROWS):  # Machine code is made here, never under a tick.
-            trial.predict(blank[:rows], trial.encode(_zeros(weights), 0, number))
         if self._source is not None:
             check_against(trial, self._source, weights, number)
         else:
@@ -161,7 +139,7 @@ class InProcessEngine:
     def heads_into(self, features: Array, bias: Array, version: int, out: Array) -> None:
         """Fill ``out`` [N, 4] from float32 features [N, F] and a folded bias [H].
 
-        Below ``forward.FUSED_ROWS`` rows nothing is allocated.
+        The interpreter's lock is free meanwhile, and no Python object is made for a row.
 
         Raises:
             ModelRejected: wrong shape, or a version that serves no longer.
@@ -177,14 +155,7 @@ class InProcessEngine:
             )
         if bias.shape != (HIDDEN,) or out.shape != (rows, len(HEADS)):
             raise ModelRejected(f"bias {bias.shape} or out {out.shape} does not fit {rows} rows")
-        if rows < forward.FUSED_ROWS:
-            features = np.ascontiguousarray(features)
-            forward.fused(features, bias, loaded.packed, self._scratch.row, out)
-            return
-        for at in range(0, rows, CHUNK_ROWS):
-            part = features[at : at + CHUNK_ROWS]
-            tables = self._scratch.fit(len(part))
-            out[at : at + CHUNK_ROWS] = forward.blas(part, bias, loaded.weights, tables)
+        forward.heads_into(np.ascontiguousarray(features), bias, loaded.packed, out)
 
     def close(self) -> None:
         """Let go of every version."""
@@ -218,10 +189,6 @@ def _encode(loaded: Loaded, context_vector: Array, context_id: int) -> Embedded:
         raise ModelRejected(f"a context vector has the shape {wanted}, not {context_vector.shape}")
     embedding = loaded.weights.encode(np.asarray(context_vector, np.float32))
     return Embedded(context_id, loaded.version, embedding, loaded.weights.fold(embedding))
-
-
-def _zeros(weights: Weights) -> Array:
-    return np.zeros(weights.encoder_kernel.shape[0], np.float32)
 
 
 def _highest(folder: Path) -> int:

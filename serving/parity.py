@@ -18,7 +18,7 @@ TOLERANCE = 1e-5
 """Largest difference, absolute, and relative above one."""
 
 PROBE_ROWS = 33
-"""Enough to pass through both of the engine's paths."""
+"""Whole blocks of the engine's, and a rest."""
 SEED = 20131007
 
 
