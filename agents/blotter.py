@@ -44,6 +44,8 @@ class Fill:
     realised: float
     """Of this fill."""
     cash: float
+    target: float
+    stop: float
     synthetic: bool
 
 
@@ -90,8 +92,8 @@ class Book:
         elif signal.action is not Action.HOLD:
             change = self._wanted(own, signal, price) - own.quantity
             if change:
-                fills.append(self._fill(session, symbol, signal, change, price, Why.SIGNAL))
                 own.target, own.stop = signal.price_target, signal.stop_loss
+                fills.append(self._fill(session, symbol, signal, change, price, Why.SIGNAL))
         return fills
 
     def equity(self) -> float:
@@ -110,7 +112,7 @@ class Book:
         """Take up a kept fill: the book stands as it did after it."""
         own = self.positions.setdefault(fill["symbol"], Position())
         own.quantity, own.average = int(fill["position"]), float(fill["average"])
-        own.last = float(fill["price"])
+        own.last, own.target, own.stop = fill["price"], fill["target"], fill["stop"]
         self.cash = float(fill["cash"])
         self.realised += float(fill["realised"])
         self.fills += 1
@@ -168,6 +170,8 @@ class Book:
             own.average,
             realised,
             self.cash,
+            own.target,
+            own.stop,
             bool(signal.flags & Flag.SYNTHETIC),
         )
 

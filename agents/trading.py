@@ -8,6 +8,7 @@ again. Signals that are stale, replayed or of a halted feed only mark the book t
 import asyncio
 import contextlib
 import json
+from collections.abc import Coroutine
 from dataclasses import asdict
 from typing import Any
 
@@ -144,29 +145,30 @@ async def run(settings: Settings) -> None:
     blotter = Blotter(journal)
     await blotter.restore(book)
     address = f"{settings.predictor.host}:{settings.predictor.feed_port}"
-    tasks: list[asyncio.Task[None]] = []
     try:
         async with FeedClient(address, local_credential(state, NAME)) as feed:
             agent = TradingAgent(feed, book, blotter)
-            tasks += [
-                asyncio.create_task(agent.run()),
-                asyncio.create_task(blotter.run()),
-                asyncio.create_task(_report(agent)),
-            ]
             announce("trade", feed=address, paper=True)
-            waiting = asyncio.create_task(stop.wait())
-            done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
-            for task in done - {waiting}:
-                task.result()
+            await _until(stop, agent.run(), blotter.run(), _report(agent))
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(RelentlessError):
             await blotter.flush()
         await journal.close()
         _log.info("blotter", **book.summary())
+
+
+async def _until(stop: asyncio.Event, *jobs: Coroutine[Any, Any, None]) -> None:
+    """Run jobs until the end; one that ends by itself has failed, and its error is raised."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    waiting = asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {waiting}:
+            task.result()
+    finally:
+        for task in (waiting, *tasks):
+            task.cancel()
+        await asyncio.gather(waiting, *tasks, return_exceptions=True)
 
 
 async def _report(agent: TradingAgent) -> None:

@@ -130,7 +130,7 @@ def signal_reason(
     last_action: int,
     limits: EmitLimits,
 ) -> int:
-    """Give the first reason that a decision has to stay, or 0. ``last_*``: the symbol's last."""
+    """Give the first reason that a decision must stay, or 0; ``last_*``: the last order's."""
     if not math.isfinite(confidence + target + stop + size):
         return _BAD_OUTPUT
     if abs(size) > limits.max_position:

@@ -35,9 +35,9 @@ TS, PRICE, BID, ASK, VOLUME, SIGMA, INTERVAL = range(7)
 """Rows of the tick columns; all but TS are float64 bits."""
 COLUMNS = 7
 
-HELD, MINUTE, BUCKET, LAST_TS, STANCE = range(5)
+HELD, MINUTE, BUCKET, STANCE, ORDER_TS, ORDER = range(6)
 """Columns of a symbol's row of integers."""
-SYMBOL_COLUMNS = 5
+SYMBOL_COLUMNS = 6
 
 UNROUTED = -1
 
@@ -115,6 +115,16 @@ def prepare(
 
 
 @compiled
+def _flags(conditions: np.uint32, canary: bool, reason: int) -> int:
+    mark = _SYNTHETIC if conditions & np.uint32(_SYNTHETIC_TICK) else 0
+    if canary:
+        mark |= _CANARY
+    if reason in (_NO_CONTEXT, _STALE_CONTEXT):
+        mark |= _STALE
+    return mark
+
+
+@compiled
 def finish(
     n: int,
     heads: F4,
@@ -152,9 +162,6 @@ def finish(
     interval = columns[INTERVAL].view(np.float64)
     for i in range(n):
         row = rows[i]
-        mark = _SYNTHETIC if conditions[i] & np.uint32(_SYNTHETIC_TICK) else 0
-        if canary_version != 0 and version[i] == canary_version:
-            mark |= _CANARY
         action = 0
         if reason[i] == 0:
             action, confidence, target, stop, size, risk, urgency = decide(
@@ -177,8 +184,8 @@ def finish(
                 target,
                 stop,
                 size,
-                symbols[row, LAST_TS],
-                symbols[row, STANCE],
+                symbols[row, ORDER_TS],
+                symbols[row, ORDER],
                 limits,
             )
             if refuse_all != 0:
@@ -193,18 +200,18 @@ def finish(
                 floats[3, i] = size
                 bytes2[0, i] = risk
                 bytes2[1, i] = urgency
-                symbols[row, LAST_TS] = ts[i]
                 symbols[row, STANCE] = action
+                if action != 0:
+                    symbols[row, ORDER_TS] = ts[i]
+                    symbols[row, ORDER] = action
         if reason[i] != 0:
             action = 0
-            for k in range(4):
-                floats[k, i] = 0.0
+            floats[:, i] = 0.0
             bytes2[0, i] = 255
             bytes2[1, i] = 0
-            if reason[i] == _NO_CONTEXT or reason[i] == _STALE_CONTEXT:
-                mark |= _STALE
         integers[i] = action
-        flags[i] = mark
+        canary = canary_version != 0 and version[i] == canary_version
+        flags[i] = _flags(conditions[i], canary, reason[i])
     return encode_signals(
         n,
         columns[TS],

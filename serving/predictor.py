@@ -43,8 +43,9 @@ from relentless.store.keys import KeyRing, keys_path, local_credential
 from relentless.store.ports import Journal
 from relentless.store.symbols import SymbolDirectory
 
-MODEL_SERVER_WAIT_S = 5.0
+MODEL_SERVER_WAIT_S = 2.0
 LABELS_EVERY_S = 2.0
+LABELS_RETRY_S = 15.0
 _log = structlog.get_logger(__name__)
 
 
@@ -174,15 +175,18 @@ def _ingest(settings: Settings, symbols: SymbolDirectory, live: LivePath) -> Alp
 
 async def follow_labels(parts: Parts) -> None:
     """Take over what the model server's labels name, whenever they change, until cancelled."""
+    pause = LABELS_EVERY_S
     while True:
-        await asyncio.sleep(LABELS_EVERY_S)
+        await asyncio.sleep(pause)
+        pause = LABELS_EVERY_S
         try:
             wanted = await asyncio.to_thread(parts.labels.labels)
             if not wanted or dict(wanted) == dict(parts.engine.labels()):
                 continue
             await asyncio.to_thread(parts.engine.relabel, wanted)
         except ModelError:
-            continue  # the versions in memory go on serving
+            pause = LABELS_RETRY_S  # the versions in memory go on serving
+            continue
         parts.live.reactivate()
 
 
