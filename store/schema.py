@@ -62,6 +62,9 @@ CHECKPOINT = "INSERT OR REPLACE INTO checkpoint (one, sequence, chain) VALUES (1
 CHECKSUM_BYTES = 8
 """Reserved at the end of each page: by this the checksum VFS knows its files."""
 
+STATEMENTS = 256
+"""Prepared ones that the writing connection keeps."""
+
 BUSY_TIMEOUT_MS = 5_000
 """Only start-up and checkpoints can meet another connection's lock."""
 
@@ -79,7 +82,7 @@ def connect_writer(path: Path, *, synchronous: str, vfs: str | None) -> apsw.Con
     if synchronous not in ("FULL", "NORMAL", "OFF"):
         raise ValueError("synchronous is FULL, NORMAL or OFF")
     new = not path.exists() or path.stat().st_size == 0
-    connection = apsw.Connection(str(path), vfs=vfs or _checksums())
+    connection = apsw.Connection(str(path), vfs=vfs or _checksums(), statementcachesize=STATEMENTS)
     try:
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         if new and vfs is None and _checksums() is not None:

@@ -30,7 +30,8 @@ MAX_GROUP = 1_024
 CHECKPOINT_EVERY = 10_000
 """Entries between two marks of how far the chain is known to hold: they bound recovery."""
 
-_ROWS_A_STATEMENT = (64, 8, 1)
+_ROWS_A_STATEMENT = 64
+"""Each number of rows up to this is a statement of its own, prepared once and cached."""
 
 _INSERT = f"INSERT INTO entries ({COLUMNS}) VALUES "  # noqa: S608 - a constant
 _FIND = """
@@ -261,9 +262,5 @@ def _conflict(entry: NewEntry, sequence: int) -> Conflict:
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Cut into few sizes, so that few statements are ever prepared."""
-    start = 0
-    for size in _ROWS_A_STATEMENT:
-        while len(items) - start >= size:
-            yield items[start : start + size]
-            start += size
+    for start in range(0, len(items), _ROWS_A_STATEMENT):
+        yield items[start : start + _ROWS_A_STATEMENT]
