@@ -1,0 +1,216 @@
+"""The predictor process as a whole: real engine, real sockets; hub and exchange are doubles."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
+
+from relentless.configs.clock import RunClock, from_ns
+from relentless.configs.settings import REPOSITORY
+from relentless.proto.gen import market_pb2, market_pb2_grpc
+from relentless.proto.messages import iso
+from relentless.proto.signal import Flag, iter_frames
+from relentless.serving.clients.feed import FeedClient, Received
+from relentless.store.journal import open_journal
+from relentless.store.keys import ensure_local, local_credential
+from relentless.store.ports import Kind
+
+from .doubles import OPEN_NS, context, packed, ticks
+from .fake_hub import FakeHub
+
+LIMIT_S = 90.0
+CODE = """
+from relentless.configs.settings import Settings
+from relentless.serving.predictor import main
+main(Settings())
+"""
+MODEL = REPOSITORY / "models" / "repository" / "relentless_financial"
+pytestmark = pytest.mark.skipif(
+    not any(MODEL.glob("*/saved_model.pb")), reason="no trained model here: run `relentless train`"
+)
+
+
+async def exchange(socket: ServerConnection) -> None:
+    """Play the opening, then trades of two symbols for ever."""
+    await socket.send(json.dumps([{"T": "success", "msg": "connected"}]))
+    await socket.recv()
+    await socket.send(json.dumps([{"T": "success", "msg": "authenticated"}]))
+    asked = json.loads(await socket.recv())
+    await socket.send(json.dumps([{**asked, "T": "subscription"}]))
+    for n in range(1_000_000):
+        price = 100 + 0.01 * ((7 * n) % 11)
+        at = iso(from_ns(OPEN_NS + n * 10_000_000))
+        quote = {"T": "q", "bp": price - 0.01, "ap": price + 0.01, "t": at, "z": "B"}
+        trade = {"T": "t", "i": n, "x": "V", "p": price, "s": 100, "t": at, "c": ["@"], "z": "B"}
+        frames = [{**m, "S": symbol} for symbol in ("SPY", "XLF") for m in (quote, trade)]
+        with contextlib.suppress(ConnectionClosed):
+            await socket.send(json.dumps(frames))
+        if socket.state is not State.OPEN:
+            return
+        await asyncio.sleep(0.002)
+
+
+class Running:
+    """A predictor process and what it announced."""
+
+    def __init__(self, process: asyncio.subprocess.Process, ready: dict[str, Any]) -> None:
+        self.process, self.ready = process, ready
+
+    async def end(self) -> tuple[int, bytes]:
+        """Ask it to end; give its exit code and what else it wrote to standard output."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.stdout is not None
+        rest = await self.process.stdout.read()
+        return await self.process.wait(), rest
+
+
+@asynccontextmanager
+async def predictor(state: Path, hub: FakeHub, stream: str) -> AsyncIterator[Running]:
+    ensure_local(state)
+    environment = {
+        "RELENTLESS_PATHS__STATE": str(state),
+        "RELENTLESS_HUB__PORT": hub.url.rpartition(":")[2],
+        "RELENTLESS_PREDICTOR__GRPC_PORT": "0",
+        "RELENTLESS_PREDICTOR__FEED_PORT": "0",
+        "RELENTLESS_PREDICTOR__SYMBOLS": '["SPY", "XLF"]',
+        "RELENTLESS_MODEL_SERVER__ADDRESS": "127.0.0.1:1",
+        "RELENTLESS_CLOCK__START": iso(from_ns(OPEN_NS)),
+        "RELENTLESS_CLOCK__SPEED": "1",
+        "RELENTLESS_CLOCK__EPOCH": str(datetime.now(UTC).timestamp()),
+        "RELENTLESS_SOURCES__ALPACA__URL": stream,
+        "RELENTLESS_SOURCES__ALPACA__ORIGIN": "synthetic",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        CODE,
+        env=os.environ | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(LIMIT_S):
+            yield Running(process, json.loads(await process.stdout.readline()))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
+async def running(state: Path) -> AsyncIterator[tuple[Running, FakeHub]]:
+    async with (
+        FakeHub(lease_s=1.0, context=context()) as hub,
+        serve(exchange, "127.0.0.1", 0) as server,
+    ):
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with predictor(state, hub, f"ws://127.0.0.1:{port}") as here:
+            yield here, hub
+
+
+async def calls(address: str, state: Path) -> None:
+    """Call every gRPC method once, with and without a key."""
+    key = (("authorization", f"Bearer {local_credential(state, 'TradingAgent')}"),)
+    async with grpc.aio.insecure_channel(address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=LIMIT_S)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        stub = market_pb2_grpc.FinancialPredictorStub(channel)
+        tick = market_pb2.MarketTick(timestamp=OPEN_NS, symbol="IBM", price=181.0, volume=100)
+        request = market_pb2.PredictRequest(ticks=[tick, tick])
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Predict(request, timeout=LIMIT_S)
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        agent = (("authorization", f"Bearer {local_credential(state, 'FredAgent')}"),)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Predict(request, timeout=LIMIT_S, metadata=agent)
+        assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        response = await stub.Predict(request, timeout=LIMIT_S, metadata=key)
+        assert [(s.symbol, s.refused, s.sequence) for s in response.signals] == [
+            ("IBM", "cold", 0)
+        ] * 2
+
+        async def warm() -> AsyncIterator[market_pb2.MarketTick]:
+            for n in range(100):
+                price = 181.0 + 0.01 * (n % 5)
+                yield market_pb2.MarketTick(
+                    timestamp=OPEN_NS + n, symbol="IBM", price=price, volume=100
+                )
+
+        stream = stub.StreamPredict(warm(), timeout=LIMIT_S, metadata=key)
+        answers = [signal async for signal in stream]
+        assert len(answers) == 100
+        assert answers[-1].refused == ""
+        assert answers[-1].model_version > 0
+
+        async def batches() -> AsyncIterator[market_pb2.TickBatch]:
+            for _ in range(2):
+                yield market_pb2.TickBatch(ticks=packed(ticks(5_000, symbols=3)).tobytes())
+
+        packs = stub.StreamPredictBatch(batches(), timeout=LIMIT_S, metadata=key)
+        count = 0
+        async for batch in packs:
+            frames = list(iter_frames(batch.frames))
+            assert len(frames) == len(batch.reasons)
+            count += len(frames)
+        assert count == 10_000
+        risk = stub.StreamRisk(
+            market_pb2.RiskRequest(next_sequence=1), timeout=LIMIT_S, metadata=key
+        )
+        seen = 0
+        async for batch in risk:
+            for signal_ in iter_frames(batch.frames):
+                seen += 1
+                assert signal_.sequence == seen
+            if seen > 50:
+                break
+        risk.cancel()
+
+
+async def test_a_predictor_serves_and_ends_and_keeps_what_it_sent(tmp_path: Path) -> None:
+    events: list[Received] = []
+    async with running(tmp_path) as (here, hub):
+        key = local_credential(tmp_path, "TradingAgent")
+        async with FeedClient(here.ready["feed"], key, next_sequence=1) as client:
+            async for event in client:
+                if isinstance(event, Received):
+                    events.append(event)
+                    if len(events) == 100:
+                        break
+            assert client.symbols == {1: "SPY", 2: "XLF"}
+        await calls(here.ready["grpc"], tmp_path)
+        acknowledged = hub.set_halt(True)
+        await acknowledged
+        stats = hub.requests[-1]["stats"]
+        code, rest = await here.end()
+    assert (code, rest) == (0, b"")
+    assert [e.signal.sequence for e in events] == list(range(1, 101))
+    assert all(e.signal.flags & Flag.SYNTHETIC for e in events)
+    assert {e.signal.context_id for e in events} == {context().short_id}
+    assert {e.session for e in events} == {here.ready["session"]}
+    assert stats["signals"] >= 100
+    assert stats["p99_us"] >= stats["p50_us"] > 0
+    assert stats["feed"] == here.ready["feed"]
+
+    journal = await open_journal(tmp_path / "predictor" / "journal.db", RunClock.live())
+    blocks = await journal.read(Kind.SIGNALS, limit=1_000)
+    await journal.close()
+    kept = [s for block in blocks for s in iter_frames(block.body)]
+    assert [s.sequence for s in kept] == list(range(1, len(kept) + 1))
+    assert kept[:100] == [e.signal._replace(flags=kept[0].flags) for e in events]
+    assert {block.target for block in blocks} == {here.ready["session"]}
