@@ -84,6 +84,9 @@ _ABOUT: Mapping[Topic, Callable[[Mapping[str, Any], ContextMessage], str]] = {
 """What a message of each topic is about. A topic without an entry has no part in a context."""
 
 
+_Candidate = tuple[datetime, int, ContextMessage]
+
+
 def select(
     messages: Iterable[tuple[int, ContextMessage]], *, as_of: datetime, head: int
 ) -> dict[Topic, dict[str, Item]]:
@@ -124,9 +127,6 @@ def select(
         topic: {key: _item(sequence, message) for key, (_, sequence, message) in about.items()}
         for topic, about in standing.items()
     }
-
-
-_Candidate = tuple[datetime, int, ContextMessage]
 
 
 def _later(message: ContextMessage, sequence: int, before: _Candidate) -> bool:

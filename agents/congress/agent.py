@@ -6,6 +6,7 @@ actions and committees of the most relevant. What is known only after the run's 
 out: such a bill is rebuilt from its actions known by then. The rules: docs/agents/congress.md.
 """
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -91,7 +92,7 @@ class CongressAgent(Agent):
         self, run: Run, reader: Reader, bills: Iterable[Listed]
     ) -> tuple[list[Candidate], list[Gap]]:
         """Give the relevant bills, and a gap where too many would have to be rebuilt."""
-        relevant = [(bill, found) for bill in bills if (found := categories_of(bill.title))]
+        relevant = await asyncio.to_thread(_relevant, tuple(bills))
         later = [bill for bill, _ in relevant if known_at(bill.latest.day) > run.as_of]
         later.sort(key=lambda bill: number_order(bill.bill_id))
         rebuilt = await reader.read_all(later[:MAX_REBUILT])
@@ -143,6 +144,11 @@ def congress_of(moment: datetime) -> int:
     first_year = local.year - 1 + local.year % 2
     begins = datetime(first_year, 1, 3, 12, tzinfo=EASTERN)
     return (first_year - 1789) // 2 + (1 if local >= begins else 0)
+
+
+def _relevant(bills: tuple[Listed, ...]) -> list[tuple[Listed, tuple[str, ...]]]:
+    """Give the bills that are in a category, with their categories."""
+    return [(bill, found) for bill in bills if (found := categories_of(bill.title))]
 
 
 def _candidate(

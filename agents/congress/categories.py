@@ -70,18 +70,31 @@ COMMITTEE_SECTORS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """GICS sectors by a part of a committee's name, in lower case. Others touch no sector."""
 
 
-def _pattern(words: Iterable[str]) -> re.Pattern[str]:
-    longest_first = sorted(words, key=lambda word: (-len(word), word))
-    alternatives = "|".join(re.escape(word).replace(r"\ ", r"\s+") for word in longest_first)
-    return re.compile(rf"\b(?:{alternatives})\b", re.IGNORECASE)
-
-
-_PATTERNS = {category: _pattern(words) for category, words in WORDS.items()}
+_WORD = re.compile(r"\w+")
+_SINGLE = {name: {w for w in words if " " not in w} for name, words in WORDS.items()}
+_PHRASES = {
+    name: [
+        (word.split()[0], re.compile(rf"\b{word.replace(' ', '[ ]+')}\b"))
+        for word in words
+        if " " in word
+    ]
+    for name, words in WORDS.items()
+}
 
 
 def categories_of(title: str) -> tuple[str, ...]:
-    """Give the categories whose words stand in a title, in the order of ``WORDS``."""
-    return tuple(category for category, found in _PATTERNS.items() if found.search(title))
+    """Give the categories whose words stand in a title, in the order of ``WORDS``.
+
+    A first sync asks this of thousands of titles: single words are looked up in a set.
+    """
+    text = title.lower()
+    there = set(_WORD.findall(text))
+    return tuple(
+        name
+        for name, single in _SINGLE.items()
+        if not there.isdisjoint(single)
+        or any(first in there and phrase.search(text) for first, phrase in _PHRASES[name])
+    )
 
 
 def sectors_of(categories: Iterable[str], committees: Iterable[str]) -> tuple[str, ...]:
