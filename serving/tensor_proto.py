@@ -5,7 +5,6 @@ strings). float32, the model's own type, goes into and out of ``float_val`` as o
 TensorFlow Serving's default encoding costs no loop.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,12 +87,15 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def pack(tensor: RawTensor) -> Any:
-    """Give the TensorProto in typed fields, TensorFlow Serving's default encoding."""
-    proto = tensor_pb2.TensorProto(dtype=tensor.dtype)
-    shape = proto.tensor_shape
+def pack(tensor: RawTensor, into: Any = None) -> Any:
+    """Fill a TensorProto in typed fields, TensorFlow Serving's default encoding, and give it."""
+    proto = tensor_pb2.TensorProto() if into is None else into
+    proto.dtype = tensor.dtype
+    add = proto.tensor_shape.dim.add
     for size in tensor.shape:
-        shape.dim.add(size=size)
+        add(size=size)
+    if not tensor.shape:
+        proto.tensor_shape.SetInParent()
     if isinstance(tensor.data, list):
         proto.string_val.extend(tensor.data)
     elif tensor.dtype == FLOAT:
@@ -112,19 +114,27 @@ def _elements(proto: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     return np.array(getattr(proto, FIELDS[proto.dtype]), dtype)
 
 
+def _shape(proto: Any) -> tuple[tuple[int, ...], int]:
+    """Give the sizes and their product; beside a zero, the others alone must not overflow."""
+    shape = tuple([dim.size for dim in proto.dim])
+    bound = 1
+    for size in shape:
+        bound *= size or 1
+        if size < 0 or bound > MAX_ELEMENTS:
+            break
+    else:
+        if not proto.unknown_rank and len(shape) <= MAX_DIMS:
+            return shape, 0 if 0 in shape else bound
+    raise TensorError(f"shape {list(shape)} is not defined, or has over {MAX_ELEMENTS} elements")
+
+
 def unpack(proto: Any) -> RawTensor:
     """Read a TensorProto in either encoding; one value, or a short tail, repeats its last element.
 
     Raises:
         TensorError: an impossible shape, a wrong number of elements, or a type not carried.
     """
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
-        raise TensorError(f"shape {list(shape)} is not fully defined")
-    # Beside a zero, the other sizes alone can overflow what multiplies them.
-    if len(shape) > MAX_DIMS or math.prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
-        raise TensorError(f"shape {list(shape)} has over {MAX_ELEMENTS} elements")
-    count = math.prod(shape)
+    shape, count = _shape(proto.tensor_shape)
     if proto.dtype == STRING:
         return RawTensor(STRING, shape, _strings(proto, count))
     if (dtype := DTYPES.get(proto.dtype)) is None:

@@ -28,6 +28,7 @@ from relentless.serving.tf_protos import (
 
 LABELS = ("stable", "canary")
 ATTEMPTS = 4
+"""At most, for UNAVAILABLE."""
 AVAILABLE = 30
 
 OPTIONS: list[tuple[str, int]] = [
@@ -202,8 +203,8 @@ class TfServingPredictor:
         if version is not None:
             request.model_spec.version.value = version
         for alias, array in inputs.items():
-            tensor = RawTensor.of(np.ascontiguousarray(array, np.float32))
-            request.inputs[alias].CopyFrom(pack(tensor))
+            tensor = RawTensor.of(np.asarray(array, np.float32))
+            pack(tensor, into=request.inputs[alias])
         response = self._call(self._predictions.Predict, request)
         try:
             return {alias: unpack(proto).array() for alias, proto in response.outputs.items()}
@@ -229,10 +230,15 @@ class TfServingPredictor:
 
     def _call(self, method: Any, request: Any) -> Any:
         end = time.monotonic() + self.timeout_s
+        try:
+            return self._once(method, request, self.timeout_s)
+        except _Gone:
+            if time.monotonic() >= end:
+                raise
         for attempt in stamina.retry_context(
             on=_Gone,
-            attempts=ATTEMPTS,
-            timeout=self.timeout_s,
+            attempts=ATTEMPTS - 1,
+            timeout=end - time.monotonic(),
             wait_initial=0.02,
             wait_max=0.2,
             wait_jitter=0.02,

@@ -38,7 +38,7 @@ def predict(session: Session, request: Any, version: int) -> Any:
     response.model_spec.signature_name = name
     response.model_spec.version.value = version
     for alias, tensor in zip(aliases, results, strict=True):
-        response.outputs[alias].CopyFrom(pack(tensor))
+        pack(tensor, into=response.outputs[alias])
     return response
 
 
