@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import context, processes, publish, ticks
+from bench import context, journal, processes, publish, ticks
 from bench.harness import Section, write
 
 SECTIONS: dict[str, Callable[[], Section]] = {
@@ -13,6 +13,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "peak": ticks.peak,
     "model-server": processes.model_server,
     "publish": publish.section,
+    "journal": journal.section,
     "context": context.section,
     "startup": processes.startup,
 }

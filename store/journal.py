@@ -23,7 +23,7 @@ from relentless.store.ports import Entry, Head, Kind, NewEntry, Receipt
 from relentless.store.reading import Query, read_page, typed_errors, verify_from
 from relentless.store.recovery import recover
 from relentless.store.schema import connect_reader
-from relentless.store.writer import Outcome, Request, Writer
+from relentless.store.writer import MAX_GROUP, Outcome, Request, Writer
 
 QUEUE_SIZE = 8_192
 """Entries that may wait for the disk before an append is refused."""
@@ -42,11 +42,13 @@ async def open_journal(
     vfs: str | None = None,
     synchronous: str = "FULL",
     queue_size: int = QUEUE_SIZE,
+    max_group: int = MAX_GROUP,
 ) -> "SqliteJournal":
     """Open the journal at ``path``, creating it and its folder where they are missing.
 
     ``expect`` is a head that somebody remembers: a journal that does not hold it has lost what was
-    acknowledged. ``vfs`` and ``synchronous`` are SQLite's, for tests and measurements.
+    acknowledged. ``vfs`` and ``synchronous`` are SQLite's; they and ``max_group``, the entries in one
+    commit, are there for tests and measurements.
 
     Raises:
         JournalBusy: another owner has the file.
@@ -54,7 +56,16 @@ async def open_journal(
         StorageError: the file is no journal of this version.
     """
     lock, connection, head = await asyncio.to_thread(recover, path, expect, vfs, synchronous)
-    return SqliteJournal(path, clock, lock, connection, head, vfs=vfs, queue_size=queue_size)
+    return SqliteJournal(
+        path,
+        clock,
+        lock,
+        connection,
+        head,
+        vfs=vfs,
+        queue_size=queue_size,
+        max_group=max_group,
+    )
 
 
 class SqliteJournal:
@@ -74,6 +85,7 @@ class SqliteJournal:
         *,
         vfs: str | None,
         queue_size: int,
+        max_group: int,
     ) -> None:
         self.path = path
         self._clock = clock
@@ -87,7 +99,7 @@ class SqliteJournal:
         self._readers: list[apsw.Connection] = []
         self._own = threading.local()
         self._executor = ThreadPoolExecutor(READERS, thread_name_prefix="journal-reader")
-        self._writer = Writer(connection, head, str(path), self._deliver)
+        self._writer = Writer(connection, head, str(path), self._deliver, max_group)
 
     async def append(self, entries: Sequence[NewEntry]) -> list[Receipt]:
         """Keep entries, all or none, and return once they are durable.

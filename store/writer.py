@@ -118,12 +118,14 @@ class Writer:
         head: Head,
         path: str,
         deliver: Callable[[list[tuple[Request, Outcome]]], None],
+        max_group: int = MAX_GROUP,
     ) -> None:
         self.head = head
         """The newest durable entry."""
         self._connection = connection
         self._path = path
         self._deliver = deliver
+        self._max_group = max_group
         self._marked = head.sequence
         self._failed: _Refusal | None = None
         self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
@@ -158,7 +160,7 @@ class Writer:
         while request is not None:
             requests.append(request)
             size += len(request.entries)
-            if size >= MAX_GROUP:
+            if size >= self._max_group:
                 return requests, False
             try:
                 request = self._queue.get_nowait()
