@@ -47,8 +47,8 @@ async def open_journal(
     """Open the journal at ``path``, creating it and its folder where they are missing.
 
     ``expect`` is a head that somebody remembers: a journal that does not hold it has lost what was
-    acknowledged. ``vfs`` and ``synchronous`` are SQLite's; they and ``max_group``, the entries in one
-    commit, are there for tests and measurements.
+    acknowledged. ``vfs`` and ``synchronous`` are SQLite's; they and ``max_group`` (entries in one
+    commit) are there for tests and measurements.
 
     Raises:
         JournalBusy: another owner has the file.
