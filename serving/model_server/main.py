@@ -3,6 +3,7 @@
 The port opens after the first load, so an open port means ready, as with TensorFlow Serving.
 """
 
+import ipaddress
 import signal
 import threading
 from concurrent import futures
@@ -21,7 +22,7 @@ from relentless.configs.process import announce, configure_logging
 from relentless.configs.settings import HERE as CONFIGS
 from relentless.configs.settings import Settings
 from relentless.models.manifest import MANIFEST, verify
-from relentless.proto.errors import ModelInvalid, ModelUnavailable, RelentlessError
+from relentless.proto.errors import InvalidSettings, ModelInvalid, ModelUnavailable, RelentlessError
 from relentless.serving.model_server.capi import TFError, library
 from relentless.serving.model_server.config import ModelConfig, read_config
 from relentless.serving.model_server.manager import Manager
@@ -100,6 +101,26 @@ def configs_for(settings: Settings) -> tuple[ModelConfig, ...]:
     return (ModelConfig(name, (root / name).resolve()),)
 
 
+def require_local(address: str) -> None:
+    """Accept loopback and Unix sockets: TensorFlow Serving's contract knows no credential.
+
+    Raises:
+        InvalidSettings: an address that others can reach.
+    """
+    host = address.rpartition(":")[0].strip("[]")
+    if address.startswith("unix:") or host == "localhost":
+        return
+    try:
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    except ValueError:
+        pass
+    raise InvalidSettings(
+        f"the model server asks for no credential, so it does not listen on {address}: give "
+        "127.0.0.1:8500 or unix:/path/to/socket"
+    )
+
+
 def serve(
     address: str, configs: tuple[ModelConfig, ...], root: Path, required: tuple[str, ...] = ()
 ) -> ModelServer:
@@ -107,7 +128,9 @@ def serve(
 
     Raises:
         ModelUnavailable: no version of a model loads, or the address is taken.
+        InvalidSettings: an address that others can reach.
     """
+    require_local(address)
     library()
     manager = Manager(lambda name, v, folder: load_version(name, v, folder, required))
     try:

@@ -6,6 +6,7 @@ from concurrent import futures
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,7 @@ from relentless.serving.model_server.versions import Policy
 from relentless.serving.parity import TOLERANCE, check_against
 from relentless.serving.ports import Embedded, Predictor
 from relentless.serving.tf_client import TfServingPredictor
+from relentless.serving.tf_protos import classification_pb2, prediction_service_pb2_grpc
 
 from .saved_models import MODEL, C, F, random_weights, write_manifest, write_version
 
@@ -258,6 +260,25 @@ def test_the_shipped_version_computes_the_same_in_both(real_server: TfServingPre
     pinned = InProcessEngine(REAL, {"stable": 1})
     weights = pinned._versions[1].weights
     assert check_against(engine, real_server, weights, 1) < TOLERANCE
+
+
+def test_the_shipped_version_classifies_examples_as_tf_serving_does(
+    real_server: TfServingPredictor,
+) -> None:
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name = MODEL
+    request.model_spec.signature_name = "classify"
+    for row in rows(3):
+        example = request.input.example_list.examples.add()
+        example.features.feature["features"].float_list.value.extend(row.tolist())
+    with grpc.insecure_channel(real_server.address) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        response = stub.Classify(request, timeout=30)
+    assert response.model_spec.signature_name == "classify"
+    for entry in response.result.classifications:
+        assert [cell.label for cell in entry.classes] == ["down", "up"]
+        assert sum(cell.score for cell in entry.classes) == pytest.approx(1, abs=1e-6)
+    assert len(response.result.classifications) == 3
 
 
 @pytest.mark.promise("P7")

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from relentless.proto.errors import ModelUnavailable
+from relentless.proto.errors import InvalidSettings, ModelUnavailable
 from relentless.serving.model_server.config import ModelConfig
-from relentless.serving.model_server.main import ModelServer, serve
+from relentless.serving.model_server.main import ModelServer, require_local, serve
 from relentless.serving.model_server.versions import Policy
 from relentless.serving.tf_client import TfServingPredictor
 
@@ -149,6 +149,18 @@ def test_health_answers_under_every_name(base: Path) -> None:
             stub.Check(health_pb2.HealthCheckRequest(service="x"), timeout=20)
         assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
     server.stop(0.1)
+
+
+@pytest.mark.promise("P11")
+@pytest.mark.parametrize("address", ["0.0.0.0:8500", "[::]:0", "10.0.0.1:1", "example.org:1", ""])
+def test_it_does_not_listen_where_others_reach_it(base: Path, address: str) -> None:
+    with pytest.raises(InvalidSettings, match="no credential"):
+        serve(address, (ModelConfig(MODEL, base),), base.parent)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "localhost:1", "[::1]:1", "unix:/tmp/x"])
+def test_it_listens_where_only_this_machine_reaches_it(address: str) -> None:
+    require_local(address)
 
 
 def test_an_address_that_is_taken_is_said(base: Path) -> None:
