@@ -47,6 +47,7 @@ class Fault(BaseModel):
     query: str = ""
     """What the query must hold: "series_id=DGS10"."""
     kind: Kind
+    """``cut_body`` needs a real connection: in process there is none to cut."""
     count: int | None = Field(default=1, ge=0)
     """How many requests fail; None is all of them."""
     after: int = Field(default=0, ge=0)

@@ -73,9 +73,11 @@ def test_every_series_has_a_rule_with_evidence_for_every_day() -> None:
 
 
 def test_release_times_never_run_backwards() -> None:
-    for series_id in SERIES:
+    by_rule = {TABLE.info(series_id).rule.release_id: series_id for series_id in SERIES}
+    assert len(by_rule) == 8
+    for series_id in by_rule.values():
         monthly = TABLE.frequency(series_id) == "Monthly"
-        days = [date(1990, 1, 1) + timedelta(days=n) for n in range(40 * 365)]
+        days = [date(2000, 1, 1) + timedelta(days=n) for n in range(30 * 365)]
         days = [day for day in days if day.day == 1] if monthly else days
         times = [TABLE.known_at(series_id, day) for day in days]
         assert times == sorted(times)
@@ -89,9 +91,9 @@ def test_an_unknown_series_is_refused() -> None:
 def test_the_federal_holidays_are_the_official_ones() -> None:
     holiday = pytest.importorskip("pandas.tseries.holiday")
     calendar = holiday.USFederalHolidayCalendar()
-    for year in range(1986, 2036):
-        official = {day.date() for day in calendar.holidays(f"{year}-01-01", f"{year}-12-31")}
-        assert federal_holidays(year) == official
+    official = {day.date() for day in calendar.holidays("1986-01-01", "2035-12-31")}
+    ours = {day for year in range(1986, 2036) for day in federal_holidays(year)}
+    assert ours == official
     assert [good_friday(year).isoformat()[5:] for year in (2013, 2024, 2026, 2049)] == [
         "03-29",
         "03-29",

@@ -77,7 +77,7 @@ async def box(clock: Any, **options: Any) -> AsyncIterator[str]:
     """The stream alone, with one invented symbol."""
     stream = Stream(GeneratedTape(("IBM",), DAY, DAY, 1), clock, **options)
     app = Faults(Starlette(routes=[stream.route()]))
-    async with serve(Settings(), clock, app=app) as (_, url):
+    async with serve(Settings(recordings=None), clock, app=app) as (_, url):
         yield url
 
 
@@ -236,10 +236,10 @@ async def test_two_fast_plays_send_the_same_frames(morning: ManualClock) -> None
 
 
 async def test_a_client_that_does_not_read_is_let_go(morning: ManualClock) -> None:
-    symbols = Settings().predictor.symbols
+    symbols = Settings(recordings=None).predictor.symbols
     stream = Stream(GeneratedTape(symbols, DAY, DAY, 1), morning, fast=True, patience_s=0.3)
     app = Faults(Starlette(routes=[stream.route()]))
-    async with serve(Settings(), morning, app=app) as (_, url):
+    async with serve(Settings(recordings=None), morning, app=app) as (_, url):
         host, _, port = url.removeprefix("ws://").removesuffix("/v2/iex").partition(":")
         narrow = socket.socket()
         narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)

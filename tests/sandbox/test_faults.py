@@ -19,9 +19,9 @@ GOOD = "/fred/series/observations?series_id=DGS10&file_type=json&limit=50&api_ke
 async def served(eastern: Callable[[str], Any]) -> AsyncIterator[tuple[Faults, httpx.AsyncClient]]:
     """The sandbox on a port, and a client of it."""
     clock = ManualClock(eastern("2013-10-07T05:30"))
-    app = build(Settings(), clock)
+    app = build(Settings(recordings=None), clock)
     async with (
-        serve(Settings(), clock, app=app) as (url, _),
+        serve(Settings(recordings=None), clock, app=app) as (url, _),
         httpx.AsyncClient(base_url=url, timeout=20) as client,
     ):
         yield app, client

@@ -19,7 +19,7 @@ def library(last: date = TODAY) -> GeneratedLibrary:
 
 
 async def test_every_series_is_there_fresh_and_synthetic(make_box: Callable[..., Any]) -> None:
-    here = make_box(Settings(), "2026-11-20T09:25", library())
+    here = make_box(Settings(recordings=None), "2026-11-20T09:25", library())
     for series_id in SERIES:
         response = await here.get(
             "/fred/series/observations", api_key="0" * 32, file_type="json", series_id=series_id
@@ -35,7 +35,7 @@ async def test_every_series_is_there_fresh_and_synthetic(make_box: Callable[...,
 
 
 async def test_bills_of_the_sitting_congress_are_served(make_box: Callable[..., Any]) -> None:
-    here = make_box(Settings(), "2026-11-20T09:25", library())
+    here = make_box(Settings(recordings=None), "2026-11-20T09:25", library())
     body = await here.congress("bill/119", limit=250)
     assert body["pagination"]["count"] > 250
     assert all("invented" in bill["title"] for bill in body["bills"])
@@ -54,7 +54,7 @@ def test_tomorrow_contains_today() -> None:
 
 
 def test_a_live_run_without_keys_gets_it() -> None:
-    settings = Settings()
+    settings = Settings(recordings=None)
     live = settings.model_copy(
         update={"clock": settings.clock.model_copy(update={"mode": "live"}), "recordings": None}
     )

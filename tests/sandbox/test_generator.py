@@ -91,7 +91,7 @@ def test_trade_ids_are_unique_and_times_are_utc_nanoseconds(day: list[Message]) 
 
 def test_bars_are_made_of_the_trades_after_corrections() -> None:
     """A consumer who applies cancels and corrections gets the bars that are sent."""
-    messages = list(tape(("SPY",)).play(0))
+    messages = list(tape(("JPM",)).play(0))
     trades: dict[int, Trade] = {}
     changed = 0
     for message in messages:

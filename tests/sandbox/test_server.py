@@ -16,7 +16,7 @@ WAIT_S = 60.0
 
 
 async def test_the_process_announces_itself_serves_and_ends_in_order(tmp_path: Path) -> None:
-    settings = Settings()
+    settings = Settings(recordings=None)
     settings = settings.model_copy(
         update={
             "sandbox": settings.sandbox.model_copy(update={"port": 0}),
@@ -29,11 +29,13 @@ async def test_the_process_announces_itself_serves_and_ends_in_order(tmp_path: P
         "import asyncio; from relentless.configs.settings import Settings;"
         "from relentless.sandbox.server import run; asyncio.run(run(Settings()))"
     )
+    environment = {**os.environ, "RELENTLESS_SETTINGS": str(file)}
+    environment.pop("RELENTLESS_RECORDINGS", None)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         code,
-        env={**os.environ, "RELENTLESS_SETTINGS": str(file)},
+        env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
