@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import TypeAdapter
 
 from relentless.configs.clock import ManualClock
 from relentless.configs.settings import Settings
@@ -99,3 +101,11 @@ async def test_the_plan_can_be_set_over_http(served: Served) -> None:
     assert (await client.get("/v3/bill?api_key=k")).status_code == 200
     refused = await client.post("/_faults", json=[{"kind": "earthquake"}])
     assert refused.status_code == 400
+
+
+def test_the_documented_plan_is_a_plan() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
+    plan = text.split("```json\n")[1].split("```")[0]
+    faults = TypeAdapter(list[Fault]).validate_json(plan)
+    assert [fault.kind for fault in faults] == ["rate_limited", "truncated_json"]
+    assert all(f"`{kind}`" in text for kind in KINDS)
