@@ -8,7 +8,7 @@ import pytest
 from relentless.models.context_vector import CONTEXT_VECTOR
 from relentless.models.datasets import Bars
 from relentless.models.feature_spec import TICK_FEATURES
-from relentless.models.manifest import GOLDEN, WEIGHTS, load_manifest, verify
+from relentless.models.manifest import GOLDEN, WEIGHTS, digests, load_manifest, verify
 from relentless.models.training import CHOOSE_UNTIL, FIT_UNTIL, assemble, silence, splits, train
 from relentless.models.weights import Weights, load_weights, shapes
 from relentless.proto.errors import InvalidInput, ModelInvalid
@@ -43,6 +43,7 @@ def trained(tmp_path_factory):
 def test_the_same_seed_gives_the_same_bytes(trained):
     one, two = trained
     assert (one.folder / WEIGHTS).read_bytes() == (two.folder / WEIGHTS).read_bytes()
+    assert digests(one.folder).keys() == digests(two.folder).keys()
     assert one.weights_sha256 == two.weights_sha256
     manifests = [load_manifest(report.folder) for report in trained]
     assert manifests[0].training == manifests[1].training
