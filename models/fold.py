@@ -7,7 +7,7 @@ provenance and absent everywhere else.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -58,12 +58,12 @@ def fold(
     """
     as_of = as_of.astimezone(UTC)
     standing = select(messages, as_of=as_of, head=head)
-    rates = standing[Topic.RATES]
+    rates = {item.context["series_id"]: item for item in standing[Topic.RATES]}
     provenance = dict(rate_features(rates, as_of=as_of, rules=rules))
     used = [rates[series] for series in SERIES if series in rates]
 
     legislation = legislation_features(
-        standing[Topic.LEGISLATION].values(), as_of=as_of, trading_date=trading_date, rules=rules
+        standing[Topic.LEGISLATION], as_of=as_of, trading_date=trading_date, rules=rules
     )
     provenance.update(legislation.provenance)
     averages = _averages(standing, as_of, rules)
@@ -71,13 +71,13 @@ def fold(
 
     horizon = timedelta(days=rules.horizon_days)
     earnings, reports = earnings_ahead(
-        standing[Topic.EARNINGS_CALENDAR].values(),
+        standing[Topic.EARNINGS_CALENDAR],
         as_of=as_of,
         trading_date=trading_date,
         horizon=horizon,
     )
     events, releases = releases_ahead(
-        standing[Topic.ECONOMIC_CALENDAR].values(), as_of=as_of, horizon=horizon
+        standing[Topic.ECONOMIC_CALENDAR], as_of=as_of, horizon=horizon
     )
     used += [*legislation.used, *reports, *releases]
     used += [item for found in averages.values() for item in found.used]
@@ -106,13 +106,13 @@ def fold(
 
 
 def _averages(
-    standing: Mapping[Topic, Mapping[str, Item]], as_of: datetime, rules: Freshness
+    standing: Mapping[Topic, Sequence[Item]], as_of: datetime, rules: Freshness
 ) -> dict[str, Average]:
     def over(
         name: str, topic: Topic, symbol: str, weight: str | None, source: str
     ) -> tuple[str, Average]:
         found = average(
-            standing[topic].values(),
+            standing[topic],
             symbol=symbol,
             score=news_score if topic is Topic.NEWS else lambda context: float(context["score"]),
             weight=lambda context: 1.0 if weight is None else float(context[weight]),

@@ -8,6 +8,7 @@ is not the agent that its topic belongs to; one whose topic or known_at nobody r
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from relentless.proto.messages import AGENT_TOPICS, BROADCAST, ContextMessage, Origin, Topic
@@ -57,75 +58,66 @@ def worst(origins: Iterable[Origin]) -> Origin:
     return next((origin for origin in _WORST_FIRST if origin in seen), Origin.LIVE)
 
 
-def _about_story(context: Mapping[str, Any], message: ContextMessage) -> str:
-    story = context.get("story_id") or message.message_id or message.content_digest()
-    return f"{context['asset']}\n{story}"
+def _about_story(context: Mapping[str, Any]) -> object:
+    story = context.get("story_id")
+    return (context["asset"], story) if story else None
 
 
-def _about(*names: str) -> Callable[[Mapping[str, Any], ContextMessage], str]:
-    if len(names) == 1:
-        return lambda context, _: str(context[names[0]])
-    return lambda context, _: "\n".join(str(context.get(name) or "") for name in names)
-
-
-def _about_release(context: Mapping[str, Any], message: ContextMessage) -> str:
-    return f"{context['event']}\n{str(context['release_at'])[:10]}"
-
-
-_ABOUT: Mapping[Topic, Callable[[Mapping[str, Any], ContextMessage], str]] = {
-    Topic.LEGISLATION: _about("bill_id"),
-    Topic.RATES: _about("series_id"),
+_ABOUT: Mapping[Topic, Callable[[Mapping[str, Any]], object]] = {
+    Topic.LEGISLATION: itemgetter("bill_id"),
+    Topic.RATES: itemgetter("series_id"),
     Topic.NEWS: _about_story,
-    Topic.OPTIONS_FLOW: _about("symbol"),
-    Topic.INSIDER: _about("symbol"),
-    Topic.EARNINGS_CALENDAR: _about("symbol", "fiscal_quarter"),
-    Topic.ECONOMIC_CALENDAR: _about_release,
+    Topic.OPTIONS_FLOW: itemgetter("symbol"),
+    Topic.INSIDER: itemgetter("symbol"),
+    Topic.EARNINGS_CALENDAR: lambda context: (context["symbol"], context.get("fiscal_quarter")),
+    Topic.ECONOMIC_CALENDAR: lambda context: (context["event"], context["release_at"][:10]),
 }
-"""What a message of each topic is about. A topic without an entry has no part in a context."""
+"""What a message of each topic is about; None: about nothing but itself.
 
+A topic without an entry has no part in a context.
+"""
 
 _Candidate = tuple[datetime, int, ContextMessage]
 
 
 def select(
     messages: Iterable[tuple[int, ContextMessage]], *, as_of: datetime, head: int
-) -> dict[Topic, dict[str, Item]]:
-    """Give the messages that stand, by topic and by what they are about.
+) -> dict[Topic, list[Item]]:
+    """Give the messages that stand, by topic, in the order of the journal.
 
     Newest is by (known_at, observed_at, sequence), for rates by (observed_at, known_at, sequence):
     a late revision of an old period does not hide the newest period. The order in which the
     messages come makes no difference.
     """
-    standing: dict[Topic, dict[str, _Candidate]] = {topic: {} for topic in _ABOUT}
+    standing: dict[Topic, dict[object, _Candidate]] = {topic: {} for topic in _ABOUT}
+    places: dict[Topic | None, tuple[str, Callable[[Mapping[str, Any]], object]]] = {
+        topic: (_OWNER[topic], about) for topic, about in _ABOUT.items()
+    }
     for sequence, message in messages:
         topic, known_at = message.topic, message.known_at
-        if (
-            sequence > head
-            or topic is None
-            or topic not in standing
-            or known_at is None
-            or message.source_agent != _OWNER[topic]
-            or message.target_agent not in _EVERYBODY
-        ):
+        place = places.get(topic)
+        if place is None or topic is None or known_at is None or sequence > head:
+            continue
+        owner, about = place
+        if message.source_agent != owner or message.target_agent not in _EVERYBODY:
             continue
         # In one zone comparisons are ten times as fast; most of a fold's time is spent here.
-        known_at = known_at.astimezone(UTC)
-        if known_at > as_of:
+        first = known_at.astimezone(UTC)
+        if first > as_of:
             continue
-        first = known_at
         if topic is Topic.RATES and message.observed_at is not None:
             first = message.observed_at.astimezone(UTC)
-        about, key = standing[topic], _ABOUT[topic](message.context, message)
-        before = about.get(key)
+        key = about(message.context) or sequence
+        before = standing[topic].get(key)
         if (
             before is None
             or first > before[0]
             or (first == before[0] and _later(message, sequence, before))
         ):
-            about[key] = (first, sequence, message)
+            standing[topic][key] = (first, sequence, message)
     return {
-        topic: {key: _item(sequence, message) for key, (_, sequence, message) in about.items()}
-        for topic, about in standing.items()
+        topic: sorted((_item(n, m) for _, n, m in kept.values()), key=lambda item: item.sequence)
+        for topic, kept in standing.items()
     }
 
 
