@@ -34,11 +34,17 @@ class KeyVerification(TokenVerifier):
         self._keys = keys
         self.refused = 0
 
+    def principal(self, key: str) -> Principal | None:
+        """Give the caller of a key, or None where it is not accepted (uncounted)."""
+        try:
+            return self._keys.verify(key)
+        except RelentlessError:
+            return None
+
     async def verify_token(self, token: str) -> AccessToken | None:
         """Give the caller's token, or None where the key is not accepted."""
-        try:
-            principal = self._keys.verify(token)
-        except RelentlessError:
+        principal = self.principal(token)
+        if principal is None:
             self.refused += 1
             return None
         expires = principal.expires_at
@@ -107,13 +113,13 @@ class Gate:
             return self._local()
         raise Unauthenticated("send an API key as X-API-Key or as Authorization: Bearer")
 
-    def tool(self, name: str) -> Principal:
-        """Let the caller use a tool.
+    def tool(self, name: str, caller: Principal | None = None) -> Principal:
+        """Let a caller, by default the one of the request, use a tool.
 
         Raises:
             Unauthenticated, Forbidden, Overloaded: it may not, or not now.
         """
-        caller = self.caller()
+        caller = caller or self.caller()
         self._rate.take(caller.key_id)
         permit(caller, name)
         self._seen(caller)

@@ -26,7 +26,8 @@ log = structlog.get_logger()
 
 TIMES: Final = (time(5, 30), time(8, 5), time(9, 25))
 DEBOUNCE_S: Final = 1.0
-"""Wall seconds that a late build waits for more to arrive."""
+"""Wall seconds that a late build waits for more to arrive; twice as many after each in vain."""
+MAX_DEBOUNCE_S: Final = 30.0
 RECHECK_S: Final = 0.25
 """Wall seconds after which a lapsed lease is noticed."""
 TRIES: Final = 5
@@ -124,11 +125,15 @@ class Coordinator:
                 continue
 
     async def _late_builds(self) -> None:
+        pause = DEBOUNCE_S
         while True:
             await self._late.wait()
-            await asyncio.sleep(DEBOUNCE_S)
+            await asyncio.sleep(pause)
             self._late.clear()
+            built = self._contexts.built
             await self._retried(self._complete)
+            in_vain = self._contexts.built == built
+            pause = min(pause * 2, MAX_DEBOUNCE_S) if in_vain else DEBOUNCE_S
 
     async def _complete(self) -> None:
         """Build again where a required feature that was missing is there now."""

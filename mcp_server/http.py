@@ -12,7 +12,6 @@ from typing import Final
 
 import uvicorn
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import TokenVerifier
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.lowlevel import Server as McpServer
 from mcp.server.transport_security import TransportSecuritySettings
@@ -23,8 +22,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relentless.configs.settings import HubSettings
-from relentless.mcp_server.auth import HubToken
+from relentless.mcp_server.auth import HubToken, KeyVerification
 from relentless.mcp_server.control import LeaseControl, LeaseRequest
+from relentless.mcp_server.fast import FastPublish
+from relentless.mcp_server.toolbox import Toolbox
 from relentless.proto.errors import RelentlessError
 from relentless.proto.messages import explain
 from relentless.store.ports import Role
@@ -38,7 +39,8 @@ GRACE_S: Final = 2
 def application(
     settings: HubSettings,
     server: "McpServer[dict[str, object]]",
-    verifier: TokenVerifier,
+    toolbox: Toolbox,
+    verification: KeyVerification,
     control: LeaseControl,
 ) -> ASGIApp:
     """Give the whole ASGI application."""
@@ -49,7 +51,7 @@ def application(
             issuer_url=AnyHttpUrl(f"http://{settings.host}:{settings.port}"),
             resource_server_url=None,
         ),
-        token_verifier=verifier,
+        token_verifier=verification,
         transport_security=TransportSecuritySettings(
             allowed_hosts=[*hosts, *(f"{host}:*" for host in hosts)],
             allowed_origins=[f"http://{host}:*" for host in hosts],
@@ -59,7 +61,8 @@ def application(
             Route("/control/lease", _lease(control), methods=["POST"]),
         ],
     )
-    return KeyHeader(inner)
+    names = frozenset(host.encode() for host in hosts)
+    return KeyHeader(FastPublish(inner, toolbox, verification, server.server_info, names))
 
 
 class KeyHeader:
@@ -155,8 +158,10 @@ def bind(host: str, port: int) -> socket.socket:
         OSError: the address is taken.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
+        # Inherited by every connection: an answer in two writes must not wait for a delayed ACK.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(1_024)

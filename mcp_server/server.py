@@ -153,8 +153,9 @@ def _wire(
         OperatorTools(control, status),
     )
     resources = Resources(exchange, contexts, registry, tap, lambda: tap.symbols)
-    protocol = Protocol(Toolbox(families, gate), resources, push, gate)
-    app = application(settings.hub, protocol.server, verification, control)
+    toolbox = Toolbox(families, gate)
+    protocol = Protocol(toolbox, resources, push, gate)
+    app = application(settings.hub, protocol.server, toolbox, verification, control)
     hub = Hub(app, protocol, journal, exchange, registry, contexts, coordinator, control, tap, push)
     return hub, inference
 

@@ -19,6 +19,7 @@ from relentless.mcp_server.auth import Gate
 from relentless.mcp_server.schemas import compact_input, compact_output
 from relentless.proto.errors import InvalidInput, NotFound, Overloaded, RelentlessError
 from relentless.proto.messages import explain
+from relentless.store.ports import Principal
 from relentless.tools.access import ACCESS
 
 log = structlog.get_logger()
@@ -58,6 +59,17 @@ class Tool:
         return {name: getattr(parsed, name) for name in type(parsed).model_fields}
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a tool answered."""
+
+    text: str
+    """For a model to read."""
+    structured: str
+    """The same for a program, as JSON; for an error its code and message."""
+    is_error: bool = False
+
+
 class Toolbox:
     """Every tool of some families, behind the gate."""
 
@@ -75,25 +87,36 @@ class Toolbox:
         return None if tool is None else tool.listing.input_schema
 
     async def call(self, name: str, given: Mapping[str, Any]) -> types.CallToolResult:
-        """Call a tool; an error is an answer, and says what to do next."""
+        """Call a tool for the SDK's handler."""
+        answer = await self.answer(name, given)
+        return types.CallToolResult(
+            content=[types.TextContent(text=answer.text)],
+            structured_content=json.loads(answer.structured),
+            is_error=answer.is_error,
+        )
+
+    async def answer(
+        self, name: str, given: Mapping[str, Any], caller: Principal | None = None
+    ) -> Answer:
+        """Call a tool; an error is an answer, and says what to do next.
+
+        ``caller`` is who was verified already; else the gate finds out.
+        """
         try:
             tool = self._tools.get(name)
             if tool is None:
                 raise NotFound(f"no tool {name!r}; there are {', '.join(self._tools)}")
-            caller = self._gate.tool(name)
-            answer = await tool.call(caller, **tool.parse(given))
+            caller = self._gate.tool(name, caller)
+            text = (await tool.call(caller, **tool.parse(given))).model_dump_json()
+            return Answer(text, text)
         except RelentlessError as error:
             return failed(error)
         except Exception:
             log.exception("tool failed", tool=name)
             return failed(RelentlessError(f"{name} failed inside the hub; its log says why"))
-        text = answer.model_dump_json()
-        return types.CallToolResult(
-            content=[types.TextContent(text=text)], structured_content=json.loads(text)
-        )
 
 
-def failed(error: RelentlessError) -> types.CallToolResult:
+def failed(error: RelentlessError) -> Answer:
     """Give an error as a tool's answer."""
     said: dict[str, Any] = {
         "code": error.code,
@@ -103,11 +126,7 @@ def failed(error: RelentlessError) -> types.CallToolResult:
     if isinstance(error, Overloaded) and error.retry_after is not None:
         said["retry_after"] = round(error.retry_after, 3)
     hint = " (may be tried again)" if error.retryable else ""
-    return types.CallToolResult(
-        content=[types.TextContent(text=f"{error.code}: {error}{hint}")],
-        structured_content={"error": said},
-        is_error=True,
-    )
+    return Answer(f"{error.code}: {error}{hint}", json.dumps({"error": said}), is_error=True)
 
 
 def _tool(name: str, families: Sequence[object]) -> Tool:

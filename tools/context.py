@@ -40,7 +40,7 @@ _MESSAGE: dict[str, Any] = {
     },
 }
 MessageArgument = Annotated[
-    dict[str, JsonValue] | list[JsonValue],
+    Any,  # ContextMessage validates it, once
     WithJsonSchema({"anyOf": [_MESSAGE, {"type": "array", "maxItems": MAX_MESSAGES}]}),
     Field(description="One message, or a list of up to 100"),
 ]
