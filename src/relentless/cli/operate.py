@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from relentless.cli.screen import QUALITY_STYLE, eastern, number
+from relentless.cli.screen import QUALITY_STYLE, eastern, in_order, number
 from relentless.configs.settings import Settings
 from relentless.proto.errors import InvalidInput
 from relentless.proto.messages import Topic
@@ -42,7 +42,7 @@ async def show_context(settings: Settings, *, as_json: bool) -> None:
     table = Table(title=f"{context.trading_date} as of {eastern(context.as_of)}")
     for column in ("feature", "value", "previous", "observed", "known", "source", "quality"):
         table.add_column(column, no_wrap=True)
-    for name, item in context.provenance.items():
+    for name, item in in_order(dict(context.provenance)):
         table.add_row(
             name,
             number(item.value),

@@ -13,8 +13,11 @@ from relentless.cli.plan import Plan
 from relentless.cli.supervisor import Supervisor
 from relentless.cli.view import Snapshot
 from relentless.configs.clock import EASTERN, from_ns
+from relentless.proto.messages import DailyContext
 from relentless.proto.signal import Action, Flag, Signal
 
+NARROW = 120
+"""Columns below which the tables show less."""
 ACTION_STYLE = {Action.HOLD: "dim", Action.BUY: "green", Action.SELL: "red"}
 QUALITY_STYLE = {"ok": "green", "stale": "yellow", "missing": "red", "imputed": "cyan"}
 STATE_STYLE = {"ready": "green", "ok": "green", "live": "green", "degraded": "yellow"}
@@ -90,11 +93,14 @@ def draw(
         Layout(_signals(snapshot, signal_rows, width), name="signals", size=signal_rows + 3),
         Layout(_footer(plan), name="foot", size=4),
     )
-    left = Layout(name="left", ratio=2)
+    narrow = width < NARROW
+    left = Layout(name="left", size=min(62, width * 2 // 5))
     left.split_column(
-        Layout(_agents(snapshot), ratio=1), Layout(_processes(snapshot, supervisor), ratio=1)
+        Layout(_agents(snapshot, narrow=narrow), ratio=1),
+        Layout(_processes(snapshot, supervisor), ratio=1),
     )
-    layout["body"].split_row(left, Layout(_context(snapshot), name="context", ratio=3))
+    context = Layout(_context(snapshot, narrow=narrow), name="context", ratio=1)
+    layout["body"].split_row(left, context)
     return layout
 
 
@@ -105,6 +111,8 @@ def _header(plan: Plan, snapshot: Snapshot) -> RenderableType:
         ("relentless ", "bold"),
         (now.strftime("%a %Y-%m-%d %H:%M:%S ET  "), "bold cyan"),
         (snapshot.title, "cyan"),
+        no_wrap=True,
+        overflow="ellipsis",
     )
     figures = f"{snapshot.signal_count:,} signals"
     if stats.get("p50_us") is not None:
@@ -120,19 +128,23 @@ def _header(plan: Plan, snapshot: Snapshot) -> RenderableType:
     return Group(line, Text(figures, style="yellow" if halt.get("halted") else ""))
 
 
-def _agents(snapshot: Snapshot) -> RenderableType:
+def _agents(snapshot: Snapshot, *, narrow: bool) -> RenderableType:
     table = Table(expand=True, box=None, pad_edge=False)
-    for column in ("agent", "topic", "last run", "msgs", "seen", "state"):
+    wide = ("topic", "last run", "msgs", "seen")
+    for column in ("agent", *(() if narrow else wide), "state"):
         table.add_column(column, no_wrap=True)
     for agent in snapshot.agents:
         run = agent.get("last_run") or {}
         state = run.get("status", "starting") if agent["alive"] else "gone"
-        table.add_row(
-            agent["agent"],
+        more = (
             ", ".join(agent.get("topics", [])),
             eastern(run.get("scheduled_at")),
             str(run.get("messages", "")),
             f"{agent['last_seen_s']:.0f} s",
+        )
+        table.add_row(
+            agent["agent"],
+            *(() if narrow else more),
             Text(state, style=STATE_STYLE.get(state, "red")),
         )
     return Panel(table, title="agents", border_style="blue")
@@ -149,36 +161,48 @@ def _processes(snapshot: Snapshot, supervisor: Supervisor | None) -> RenderableT
     return Panel(Group(line, log), title="processes and events", border_style="blue")
 
 
-def _context(snapshot: Snapshot) -> RenderableType:
+def _context(snapshot: Snapshot, *, narrow: bool) -> RenderableType:
     context = snapshot.context
     table = Table(expand=True, box=None, pad_edge=False)
-    for column, justify in (
-        ("feature", "left"),
-        ("value", "right"),
-        ("previous", "right"),
-        ("observed", "left"),
-        ("known", "left"),
-        ("source", "left"),
-        ("quality", "left"),
-    ):
-        table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for name, item in (context or {}).get("provenance", {}).items():
+    table.add_column("feature", no_wrap=True, min_width=17)
+    table.add_column("value", no_wrap=True, justify="right", min_width=7)
+    if not narrow:
+        table.add_column("previous", no_wrap=True, justify="right", min_width=7)
+        table.add_column("observed", no_wrap=True, min_width=10)
+        table.add_column("known", no_wrap=True, min_width=14)
+    table.add_column("quality", no_wrap=True, min_width=7)
+    if not narrow:
+        table.add_column("source", no_wrap=True, overflow="ellipsis", ratio=1)
+    for name, item in in_order((context or {}).get("provenance", {})):
         quality = item["quality"]
-        origin = " (syn)" if item.get("origin") == "synthetic" else ""
+        synthetic = "synthetic " if item.get("origin") == "synthetic" else ""
+        graded = Text(quality, style=QUALITY_STYLE.get(quality, ""))
+        if narrow:
+            mark = " (syn)" if synthetic else ""
+            table.add_row(f"{name}{mark}", number(item.get("value")), graded)
+            continue
         table.add_row(
             name,
             number(item.get("value")),
             number(item.get("previous")),
             (item.get("observed_at") or "-")[:10],
             eastern(item.get("known_at")),
-            f"{item.get('source', '')}{origin}",
-            Text(quality, style=QUALITY_STYLE.get(quality, "")),
+            graded,
+            f"{synthetic}{item.get('source', '')}",
         )
     title = "daily context"
     if context:
         bills = len(context.get("pending_bills", []))
         title += f" as of {eastern(context['as_of'])}, {context['context_id'][:12]}, {bills} bills"
     return Panel(table, title=title, border_style="blue")
+
+
+def in_order(provenance: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Give the features in the context's own order: its sixteen fields, then the further ones."""
+    first = [name for name in DailyContext.model_fields if name in provenance]
+    return [
+        (name, provenance[name]) for name in [*first, *(n for n in provenance if n not in first)]
+    ]
 
 
 def _signals(snapshot: Snapshot, rows: int, width: int) -> RenderableType:
