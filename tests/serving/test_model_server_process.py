@@ -77,11 +77,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
     pytest.fail("what was waited for did not come")
 
 
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
-def test_it_announces_serves_and_ends_in_order(tmp_path: Path, start: Start, kind: str) -> None:
+def test_it_announces_serves_and_ends_in_order(tmp_path: Path, start: Start) -> None:
     write_version(tmp_path / "models" / MODEL, 1, constant_weights(0.25))
-    address = "127.0.0.1:0" if kind == "tcp" else f"unix:{tmp_path}/model.sock"
-    process, ready = start(address, tmp_path / "models")
+    process, ready = start("127.0.0.1:0", tmp_path / "models")
     assert ready["ready"] == "model-server"
     assert ready["versions"] == [1]
     client = TfServingPredictor(ready["address"], MODEL, timeout_s=PATIENCE_S)
