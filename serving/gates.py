@@ -151,44 +151,35 @@ def take_token(bucket: npt.NDArray[np.float64]) -> int:
     return 0
 
 
-class RateLimit:
-    """A token bucket of wall time: ``per_s`` a second, a burst of a tenth of that.
+@compiled
+def refill(bucket: npt.NDArray[np.float64], monotonic_ns: int) -> None:
+    """Add the tokens of the time since the last call, up to the burst."""
+    tokens = bucket[0] + (monotonic_ns - bucket[3]) * bucket[1]
+    bucket[0] = min(bucket[2], tokens)
+    bucket[3] = monotonic_ns
 
-    ``bucket[0]`` holds the tokens, so that compiled code takes them without a call back.
+
+def new_bucket(per_s: int) -> npt.NDArray[np.float64]:
+    """Give a token bucket of wall time: ``per_s`` a second, a burst of a tenth of that.
+
+    An array, so that compiled code takes tokens without a call back: tokens, tokens a ns, burst,
+    ns of the last refill.
     """
-
-    def __init__(self, per_s: int) -> None:
-        self._per_ns = per_s / 1e9
-        self._burst = max(1.0, per_s / 10)
-        self._at_ns = 0
-        self.bucket = np.array([self._burst])
-
-    def refill(self, monotonic_ns: int) -> None:
-        """Add the tokens of the time since the last call."""
-        tokens = self.bucket[0] + (monotonic_ns - self._at_ns) * self._per_ns
-        self.bucket[0] = min(self._burst, tokens)
-        self._at_ns = monotonic_ns
+    burst = max(1.0, per_s / 10)
+    return np.array([burst, per_s / 1e9, burst, 0.0])
 
 
 class GateCounts:
-    """How many results ended with each reason."""
+    """How many results ended with each reason; ``array`` is counted up by compiled code."""
 
     def __init__(self) -> None:
-        self._counts = np.zeros(len(Reason), np.int64)
-
-    def add(self, reasons: npt.NDArray[np.uint8]) -> None:
-        """Count a batch of reasons."""
-        self._counts += np.bincount(reasons, minlength=len(Reason))
-
-    def add_passed(self, count: int) -> None:
-        """Count a batch in which everything passed."""
-        self._counts[0] += count
+        self.array = np.zeros(len(Reason), np.int64)
 
     @property
     def passed(self) -> int:
         """How many results passed."""
-        return int(self._counts[0])
+        return int(self.array[0])
 
     def refused(self) -> Mapping[str, int]:
         """Give the counts of the reasons that occurred, by name."""
-        return {REASONS[i]: int(n) for i, n in enumerate(self._counts) if i and n}
+        return {REASONS[i]: int(n) for i, n in enumerate(self.array) if i and n}

@@ -98,7 +98,7 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
             except InvalidFrame as error:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             for at in range(0, len(ticks), CAPACITY):
-                part = np.ascontiguousarray(ticks[at : at + CAPACITY])
+                part = ticks[at : at + CAPACITY].copy()  # writable, as the compiled loops know it
                 output = self._process(part)
                 yield market_pb2.SignalBatch(
                     frames=output.frames.tobytes(), reasons=output.reasons.tobytes()

@@ -1,20 +1,15 @@
 """The pipeline's two compiled loops: before the model, and after it.
 
 They only put the pieces together: ``wire`` (bytes), ``gates`` (reasons), ``models.policy``
-(decisions). Column numbers of the arrays that they share with ``pipeline`` stand here.
+(decisions). A call costs about a microsecond for its arguments alone, so what belongs together lies
+in one array; the rows and columns of those that are shared with ``pipeline`` are named here.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 from relentless.models.compiled import compiled
-from relentless.models.policy import (
-    PolicyLimits,
-    decide,
-    half_spread,
-    sigma_of,
-    track,
-)
+from relentless.models.policy import PolicyLimits, decide, half_spread, sigma_of, track
 from relentless.proto.signal import Flag
 from relentless.proto.tick import Condition
 from relentless.serving.gates import (
@@ -24,16 +19,23 @@ from relentless.serving.gates import (
     ContextAge,
     EmitLimits,
     bad_tick,
+    refill,
     signal_reason,
     take_token,
     tick_reason,
 )
 from relentless.serving.routing import MINUTE_NS
-from relentless.serving.wire import F4, I8, U1, U2, U4, U8, decode_ticks, encode_signals
+from relentless.serving.wire import F4, I8, U1, U4, U8, decode_ticks, encode_signal
 
 TS, PRICE, BID, ASK, VOLUME, SIGMA, INTERVAL = range(7)
-"""Rows of the tick columns; all but TS are float64 bits."""
+"""Rows of the tick columns, 64 bits each; all but TS are float64."""
 COLUMNS = 7
+ID, ROW, BUCKET_OF = range(3)
+"""Rows of the whole numbers: symbol number, row of the state, routing bucket."""
+CONDITIONS, VERSION = range(2)
+"""Rows of the 32-bit numbers."""
+REASON, NOT_LAST = range(2)
+"""Rows of the bytes."""
 
 HELD, MINUTE, BUCKET, STANCE, ORDER_TS, ORDER = range(6)
 """Columns of a symbol's row of integers."""
@@ -55,29 +57,26 @@ F8 = npt.NDArray[np.float64]
 def prepare(
     words: U8,
     columns: U8,
-    symbol_ids: I8,
-    rows: I8,
-    conditions: U4,
-    not_last: U1,
-    reason: U1,
-    bucket: I8,
+    whole: I8,
+    numbers: U4,
+    marks: U1,
     tracker: F8,
     symbols: I8,
     known: int,
-    age: ContextAge,
-) -> int:
+    age: I8,
+) -> tuple[int, int]:
     """Decode [N, 6] words of packed ticks and meet the gates that need no model.
 
     Symbol numbers 1 to ``known`` are the directory's and are rows. A tick that cannot be, or of no
     such symbol, gets row 0, which is nobody's, so that a real symbol's features never see it.
-    ``bucket`` gets the symbol's routing bucket of the tick's minute, or ``UNROUTED`` where it is
-    not known yet.
+    A symbol's bucket is ``UNROUTED`` where its minute's is not known yet. ``age`` holds the fields
+    of ``gates.ContextAge``.
 
     Returns:
-        How many ticks passed with an unknown bucket.
+        How many ticks passed, and how many of those have no bucket yet.
     """
     n = words.shape[0]
-    decode_ticks(words, columns, symbol_ids, conditions)
+    decode_ticks(words, columns, whole[ID], numbers[CONDITIONS])
     ts = columns[TS].view(np.int64)
     price = columns[PRICE].view(np.float64)
     bid = columns[BID].view(np.float64)
@@ -85,33 +84,35 @@ def prepare(
     volume = columns[VOLUME].view(np.float64)
     sigma = columns[SIGMA].view(np.float64)
     interval = columns[INTERVAL].view(np.float64)
-    unrouted = 0
+    reason, not_last = marks[REASON], marks[NOT_LAST]
+    rows, bucket = whole[ROW], whole[BUCKET_OF]
+    context = ContextAge(age[0] != 0, age[1], age[2], age[3])
+    passed = unrouted = 0
     for i in range(n):
         volume[i] = float(np.int64(columns[VOLUME, i]))
-        not_last[i] = np.uint8((conditions[i] & np.uint32(_NOT_LAST)) != 0)
-        row = rows[i] = symbol_ids[i]
+        not_last[i] = np.uint8((numbers[CONDITIONS, i] & np.uint32(_NOT_LAST)) != 0)
+        row = rows[i] = whole[ID, i]
+        reason[i] = 0
         if not 0 < row <= known:
             reason[i] = UNKNOWN_SYMBOL
         elif bad_tick(ts[i], price[i], bid[i], ask[i], volume[i]):
             reason[i] = BAD_TICK
-        else:
-            reason[i] = 0
         if reason[i] != 0:
-            rows[i] = 0
+            rows[i] = bucket[i] = 0
             ts[i] = max(ts[i], 0)
             price[i] = bid[i] = ask[i] = volume[i] = 0.0
-            bucket[i] = 0
             continue
         own = tracker[row]
         track(own, ts[i], price[i], not_last[i] != 0)
         sigma[i] = sigma_of(own)
         interval[i] = own[4]
-        reason[i] = tick_reason(ts[i], bid[i], ask[i], symbols[row, HELD], own[0], age)
-        minute = ts[i] // MINUTE_NS
-        bucket[i] = symbols[row, BUCKET] if symbols[row, MINUTE] == minute else UNROUTED
-        if bucket[i] == UNROUTED and reason[i] == 0:
-            unrouted += 1
-    return unrouted
+        reason[i] = tick_reason(ts[i], bid[i], ask[i], symbols[row, HELD], own[0], context)
+        fresh = symbols[row, MINUTE] == ts[i] // MINUTE_NS
+        bucket[i] = symbols[row, BUCKET] if fresh else UNROUTED
+        if reason[i] == 0:
+            passed += 1
+            unrouted += not fresh
+    return passed, unrouted
 
 
 @compiled
@@ -129,30 +130,27 @@ def finish(
     n: int,
     heads: F4,
     columns: U8,
-    rows: I8,
-    symbol_ids: I8,
-    conditions: U4,
-    reason: U1,
-    version: U4,
-    canary_version: int,
-    floats: F4,
-    integers: U4,
-    bytes2: U1,
-    flags: U2,
+    whole: I8,
+    numbers: U4,
+    marks: U1,
     symbols: I8,
     tokens: F8,
+    counts: I8,
+    limits: F8,
     refuse_all: int,
-    policy: PolicyLimits,
-    limits: EmitLimits,
+    canary_version: int,
     context_id: np.uint64,
     first_sequence: int,
     strategy: int,
+    monotonic_ns: int,
     out: U4,
 ) -> int:
-    """Decide, gate and encode ``n`` ticks; give how many passed.
+    """Decide, gate and encode ``n`` ticks to ``out`` [>= n, 16]; give how many passed.
 
-    ``refuse_all`` is a reason that holds for every tick (halt, lease), or 0. What is refused leaves
-    as a hold without size or levels, so that nobody can act on it. ``symbols`` learns what passed.
+    What passes takes the sequences from ``first_sequence`` on (0 numbers nothing), and ``symbols``
+    learns it. What is refused leaves as a hold without size or levels, so that nobody can act on
+    it. ``refuse_all`` is a reason that holds for every tick (halt, lease), or 0. ``limits`` holds
+    the fields of ``PolicyLimits`` and then those of ``EmitLimits``; ``counts`` counts the reasons.
     """
     ts = columns[TS].view(np.int64)
     price = columns[PRICE].view(np.float64)
@@ -160,9 +158,15 @@ def finish(
     ask = columns[ASK].view(np.float64)
     sigma = columns[SIGMA].view(np.float64)
     interval = columns[INTERVAL].view(np.float64)
+    reason = marks[REASON]
+    policy = PolicyLimits(limits[0], limits[1], limits[2], limits[3], limits[4])
+    emit = EmitLimits(limits[5], limits[6])
+    refill(tokens, monotonic_ns)
+    passed = 0
     for i in range(n):
-        row = rows[i]
-        action = 0
+        own = symbols[whole[ROW, i]]
+        action, risk, urgency = 0, 255, 0
+        confidence = target = stop = size = 0.0
         if reason[i] == 0:
             action, confidence, target, stop, size, risk, urgency = decide(
                 float(heads[i, 0]),
@@ -173,58 +177,63 @@ def finish(
                 half_spread(bid[i], ask[i]),
                 sigma[i],
                 interval[i],
-                symbols[row, STANCE],
+                own[STANCE],
                 policy,
             )
-            why = signal_reason(
-                ts[i],
-                price[i],
-                action,
-                confidence,
-                target,
-                stop,
-                size,
-                symbols[row, ORDER_TS],
-                symbols[row, ORDER],
-                limits,
-            )
-            if refuse_all != 0:
-                why = refuse_all
-            if why == 0:
-                why = take_token(tokens)
+            levels = (confidence, target, stop, size)
+            why = _gate(ts[i], price[i], action, levels, own, refuse_all, emit, tokens)
             reason[i] = why
-            if why == 0:
-                floats[0, i] = confidence
-                floats[1, i] = target
-                floats[2, i] = stop
-                floats[3, i] = size
-                bytes2[0, i] = risk
-                bytes2[1, i] = urgency
-                symbols[row, STANCE] = action
-                if action != 0:
-                    symbols[row, ORDER_TS] = ts[i]
-                    symbols[row, ORDER] = action
-        if reason[i] != 0:
-            action = 0
-            floats[:, i] = 0.0
-            bytes2[0, i] = 255
-            bytes2[1, i] = 0
-        integers[i] = action
-        canary = canary_version != 0 and version[i] == canary_version
-        flags[i] = _flags(conditions[i], canary, reason[i])
-    return encode_signals(
-        n,
-        columns[TS],
-        symbol_ids,
-        integers,
-        floats.view(np.uint32),
-        bytes2[0],
-        bytes2[1],
-        strategy,
-        reason,
-        first_sequence,
-        context_id,
-        version,
-        flags,
-        out,
+            if why != 0:
+                action, risk, urgency = 0, 255, 0
+                confidence = target = stop = size = 0.0
+        sequence = first_sequence + passed if reason[i] == 0 and first_sequence > 0 else 0
+        passed += reason[i] == 0
+        counts[reason[i]] += 1
+        version = numbers[VERSION, i]
+        canary = canary_version != 0 and version == canary_version
+        encode_signal(
+            out[i],
+            ts[i],
+            whole[ID, i],
+            action,
+            confidence,
+            target,
+            stop,
+            size,
+            risk,
+            urgency,
+            strategy,
+            sequence,
+            context_id,
+            version,
+            _flags(numbers[CONDITIONS, i], canary, reason[i]),
+        )
+    return passed
+
+
+@compiled
+def _gate(
+    ts_ns: int,
+    price: float,
+    action: int,
+    levels: tuple[float, float, float, float],
+    own: I8,
+    refuse_all: int,
+    emit: EmitLimits,
+    tokens: F8,
+) -> int:
+    """Give the reason against a decision, or 0; what passes is noted in the symbol's row."""
+    confidence, target, stop, size = levels
+    why = signal_reason(
+        ts_ns, price, action, confidence, target, stop, size, own[ORDER_TS], own[ORDER], emit
     )
+    if refuse_all != 0:
+        why = refuse_all
+    if why == 0:
+        why = take_token(tokens)
+    if why == 0:
+        own[STANCE] = action
+        if action != 0:
+            own[ORDER_TS] = ts_ns
+            own[ORDER] = action
+    return why

@@ -10,7 +10,7 @@ the lease and the feed.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +21,14 @@ from relentless.models.policy import PolicyLimits, new_tracker
 from relentless.proto.errors import ModelError
 from relentless.proto.messages import DailyContext
 from relentless.proto.signal import SIGNAL_SIZE
-from relentless.proto.tick import TICK_SIZE
 from relentless.serving import kernels
-from relentless.serving.gates import ContextAge, EmitLimits, GateCounts, RateLimit, Reason
-from relentless.serving.ports import HEADS, Embedded, Predictor
+from relentless.serving.gates import EmitLimits, GateCounts, Reason, new_bucket
+from relentless.serving.ports import HEADS, Array, Embedded, Predictor
 from relentless.serving.routing import MINUTE_NS, threshold
 
 CAPACITY = 4_096
 """Ticks in one step; a longer batch is cut by :meth:`Lane.process`'s caller."""
+KEPT_CUTS = 64
 STRATEGY_ID = 1
 BucketOf = Callable[[int, int], int]
 """(symbol number, minute since the Unix epoch) -> routing bucket in [0, 10,000)."""
@@ -114,11 +114,11 @@ class Lane:
         self.times = StageTimes(0, 0, 0, 0, 0)
         self._bucket_of = bucket_of
         self._known = 0
-        self._policy = policy or PolicyLimits()
-        self._limits = limits or EmitLimits()
-        self._rate = RateLimit(signals_per_s)
-        self._max_age_ns = max_age_ns
+        self._limits = np.array([*(policy or PolicyLimits()), *(limits or EmitLimits())], float)
+        self._tokens = new_bucket(signals_per_s)
+        self._age = np.array([0, 0, 0, max_age_ns], np.int64)
         self._active: ActiveContext | None = None
+        self._context_id = np.uint64(0)
         self._state = features.new_state(1)
         self._tracker = new_tracker(1)
         self._symbols = np.zeros((1, kernels.SYMBOL_COLUMNS), np.int64)
@@ -127,26 +127,34 @@ class Lane:
 
     def _scratch(self, n: int) -> None:
         self._columns = np.zeros((kernels.COLUMNS, n), np.uint64)
-        self._ids = np.zeros(n, np.int64)
-        self._rows = np.zeros(n, np.int64)
-        self._conditions = np.zeros(n, np.uint32)
-        self._not_last = np.zeros(n, np.uint8)
-        self._reason = np.zeros(n, np.uint8)
-        self._bucket = np.zeros(n, np.int64)
+        self._whole = np.zeros((3, n), np.int64)
+        self._numbers = np.zeros((2, n), np.uint32)
+        self._marks = np.zeros((2, n), np.uint8)
         self._features = np.zeros((n, features.FEATURES), np.float32)
         self._heads = np.zeros((n, len(HEADS)), np.float32)
-        self._version = np.zeros(n, np.uint32)
-        self._floats = np.zeros((4, n), np.float32)
-        self._integers = np.zeros(n, np.uint32)
-        self._bytes = np.zeros((2, n), np.uint8)
-        self._flags = np.zeros(n, np.uint16)
         self._out = np.zeros((n, SIGNAL_SIZE // 4), np.uint32)
         self._frames = self._out.view(np.uint8)
+        self._version = self._numbers[kernels.VERSION]
+        self._bucket = self._whole[kernels.BUCKET_OF]
+        self._reason = self._marks[kernels.REASON]
         floats = self._columns.view(np.float64)
-        self._ts = self._columns[kernels.TS].view(np.int64)
-        self._price, self._bid, self._ask, self._volume = (
-            floats[k] for k in (kernels.PRICE, kernels.BID, kernels.ASK, kernels.VOLUME)
+        self._inputs = (
+            self._whole[kernels.ROW],
+            self._columns[kernels.TS].view(np.int64),
+            *(floats[k] for k in (kernels.PRICE, kernels.VOLUME, kernels.BID, kernels.ASK)),
+            self._marks[kernels.NOT_LAST],
+            self._features,
         )
+        self._cuts: dict[int, tuple[npt.NDArray[Any], ...]] = {}
+
+    def _cut(self, n: int) -> tuple[npt.NDArray[Any], ...]:
+        """Give the first ``n`` rows of what ``update_many`` reads and writes."""
+        found = self._cuts.get(n)
+        if found is None:
+            found = tuple(array[:n] for array in self._inputs)
+            if n <= KEPT_CUTS:
+                self._cuts[n] = found
+        return found
 
     @property
     def active(self) -> ActiveContext | None:
@@ -156,6 +164,9 @@ class Lane:
     def use(self, active: ActiveContext | None) -> None:
         """Join every later tick to this context; None: to none, and all are refused."""
         self._active = active
+        self._age[0] = active is not None
+        self._age[1] = active.as_of_ns if active else 0
+        self._context_id = np.uint64(active.stable.context_id if active else 0)
 
     def know(self, count: int) -> None:
         """Take the symbols up to number ``count`` as known; rows grow by doubling."""
@@ -202,80 +213,85 @@ class Lane:
         """
         n = len(ticks)
         t0 = time.perf_counter_ns()
-        unrouted = kernels.prepare(
-            ticks.reshape(-1).view(np.uint64).reshape(n, TICK_SIZE // 8),
+        self._age[2] = now_ns
+        passed, unrouted = kernels.prepare(
+            ticks.view(np.uint64),
             self._columns,
-            self._ids,
-            self._rows,
-            self._conditions,
-            self._not_last,
-            self._reason,
-            self._bucket,
+            self._whole,
+            self._numbers,
+            self._marks,
             self._tracker,
             self._symbols,
             self._known,
-            self._age(now_ns),
+            self._age,
         )
         if unrouted:
             self._route(n)
         t1 = time.perf_counter_ns()
-        features.update_many(
-            self._state,
-            self._rows[:n],
-            self._ts[:n],
-            self._price[:n],
-            self._volume[:n],
-            self._bid[:n],
-            self._ask[:n],
-            self._not_last[:n],
-            self._features[:n],
-        )
+        cut = self._cut(n)
+        features.update_many(self._state, *cut)
         if shed:
-            self._shed(shed)
+            passed = self._shed(n, shed)
+        rows = cut[-1]
         for row, given in indicators:
-            self._features[row] = given
+            rows[row] = given
         t2 = time.perf_counter_ns()
-        heads, canary = self._predict(n)
+        heads, canary = self._predict(rows, passed)
         t3 = time.perf_counter_ns()
-        output = self._finish(n, heads, canary, refuse, first_sequence, t3)
+        passed = kernels.finish(
+            n,
+            heads,
+            self._columns,
+            self._whole,
+            self._numbers,
+            self._marks,
+            self._symbols,
+            self._tokens,
+            self.counts.array,
+            self._limits,
+            refuse(),
+            canary,
+            self._context_id,
+            first_sequence,
+            STRATEGY_ID,
+            t3,
+            self._out,
+        )
         self.ticks += n
         self.times = StageTimes(t0, t1, t2, t3, time.perf_counter_ns())
-        return output
+        return Output(self._frames[:n], self._reason[:n], passed)
 
-    def _age(self, now_ns: int) -> ContextAge:
-        if self._active is None:
-            return ContextAge(False, 0, now_ns, self._max_age_ns)
-        return ContextAge(True, self._active.as_of_ns, now_ns, self._max_age_ns)
-
-    def _shed(self, count: int) -> None:
+    def _shed(self, n: int, count: int) -> int:
+        """Refuse the first ``count`` ticks; give how many of ``n`` are left to be predicted."""
         head = self._reason[:count]
         head[head == 0] = Reason.SHED
+        return int((self._reason[:n] == 0).sum())
 
     def _route(self, n: int) -> None:
         """Find the buckets that the symbols' rows do not hold yet: once a symbol and minute."""
         for i in np.flatnonzero(self._bucket[:n] == kernels.UNROUTED):
-            row, minute = int(self._rows[i]), int(self._ts[i]) // MINUTE_NS
+            row, minute = int(self._whole[kernels.ROW, i]), int(self._inputs[1][i]) // MINUTE_NS
             own = self._symbols[row]
             if own[kernels.MINUTE] != minute:
                 own[kernels.BUCKET] = self._bucket_of(row, minute)
                 own[kernels.MINUTE] = minute
             self._bucket[i] = own[kernels.BUCKET]
 
-    def _predict(self, n: int) -> tuple[npt.NDArray[np.float32], int]:
-        """Give the heads of ``n`` ticks, and the canary's version where it took part (else 0)."""
+    def _predict(self, rows: Array, passed: int) -> tuple[Array, int]:
+        """Give the heads of every row, and the canary's version where it took part (else 0)."""
         active = self._active
-        if active is None or self._reason[:n].all():
-            self._version[:n] = active.stable.version if active else 0
+        if active is None or not passed:
+            self._version[: len(rows)] = active.stable.version if active else 0
             return self._heads, 0
         try:
-            return self._predict_split(n, active)
+            return self._predict_split(rows, active)
         except ModelError:
-            reason = self._reason[:n]
+            reason = self._reason[: len(rows)]
             reason[reason == 0] = Reason.MODEL
             return self._heads, 0
 
-    def _predict_split(self, n: int, active: ActiveContext) -> tuple[npt.NDArray[np.float32], int]:
-        rows = self._features[:n]
+    def _predict_split(self, rows: Array, active: ActiveContext) -> tuple[Array, int]:
+        n = len(rows)
         self._version[:n] = active.stable.version
         canary = active.canary
         limit = threshold(self.canary_share)
@@ -291,44 +307,3 @@ class Lane:
         heads[~chosen] = self.engine.predict(rows[~chosen], active.stable)
         heads[chosen] = self.engine.predict(rows[chosen], canary)
         return heads, canary.version
-
-    def _finish(
-        self,
-        n: int,
-        heads: npt.NDArray[np.float32],
-        canary: int,
-        refuse: Callable[[], int],
-        first_sequence: int,
-        monotonic_ns: int,
-    ) -> Output:
-        self._rate.refill(monotonic_ns)
-        passed = kernels.finish(
-            n,
-            heads,
-            self._columns,
-            self._rows,
-            self._ids,
-            self._conditions,
-            self._reason,
-            self._version,
-            canary,
-            self._floats,
-            self._integers,
-            self._bytes,
-            self._flags,
-            self._symbols,
-            self._rate.bucket,
-            refuse(),
-            self._policy,
-            self._limits,
-            np.uint64(self._active.stable.context_id if self._active else 0),
-            first_sequence,
-            STRATEGY_ID,
-            self._out,
-        )
-        reasons = self._reason[:n]
-        if passed == n:
-            self.counts.add_passed(n)
-        else:
-            self.counts.add(reasons)
-        return Output(self._frames[:n], reasons, passed)

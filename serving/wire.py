@@ -99,82 +99,52 @@ def decode_ticks(words: U8, columns: U8, symbol: I8, conditions: U4) -> None:
 
 
 @compiled
-def encode_signals(
-    n: int,
-    ts: U8,
-    symbol: I8,
-    action: U4,
-    floats: U4,
-    risk: U1,
-    urgency: U1,
+def encode_signal(
+    row: U4,
+    ts: Any,
+    symbol: Any,
+    action: int,
+    confidence: float,
+    target: float,
+    stop: float,
+    size: float,
+    risk: int,
+    urgency: int,
     strategy: int,
-    reason: U1,
-    first_sequence: int,
-    context_id: np.uint64,
-    version: U4,
-    flags: U2,
-    out: U4,
-) -> int:
-    """Write ``n`` sealed frames; those whose reason is 0 take the sequences from the first on.
+    sequence: Any,
+    context_id: Any,
+    version: Any,
+    flags: int,
+) -> None:
+    """Write one sealed frame to ``row``, its 64 bytes as shape [16].
 
-    Args:
-        n: how many rows of the columns are filled.
-        ts: ns, as raw words.
-        symbol: symbol numbers.
-        action: see ``proto.signal.Action``.
-        floats: shape [4, >= n]: confidence, target, stop and size as raw 32-bit words.
-        risk: 0-255.
-        urgency: 0-255.
-        strategy: the strategy's number.
-        reason: 0 where the gates passed; others get sequence 0.
-        first_sequence: of the first frame that passed; 0 numbers nothing.
-        context_id: the first 8 bytes of the context's digest.
-        version: model version of each row.
-        flags: see ``proto.signal.Flag``.
-        out: shape [>= n, 16], written: the frames' bytes.
-
-    Returns:
-        How many frames passed.
+    The arguments are the fields of ``proto.signal.Signal``; whole numbers are cut to their places.
     """
-    passed = 0
     m16 = np.uint64(0xFFFF)
     m32 = np.uint64(0xFFFFFFFF)
-    for i in range(n):
-        sequence = np.uint64(0)
-        if reason[i] == 0:
-            if first_sequence > 0:
-                sequence = np.uint64(first_sequence + passed)
-            passed += 1
-        row = out[i]
-        row[0] = _swap4(np.uint32(ts[i] >> np.uint64(32)))
-        row[1] = _swap4(np.uint32(ts[i] & m32))
-        row[2] = _swap4(np.uint32(symbol[i]))
-        row[3] = _swap4(action[i])
-        for k in range(4):
-            row[4 + k] = _swap4(floats[k, i])
-        row[8] = _swap4(
-            np.uint32(
-                (np.uint32(risk[i]) << np.uint32(24))
-                | (np.uint32(urgency[i]) << np.uint32(16))
-                | np.uint32(strategy)
-            )
-        )
-        row[9] = _swap4(np.uint32(sequence >> np.uint64(48)))
-        row[10] = _swap4(np.uint32((sequence >> np.uint64(16)) & m32))
-        row[11] = _swap4(
-            np.uint32(((sequence & m16) << np.uint64(16)) | (context_id >> np.uint64(48)))
-        )
-        row[12] = _swap4(np.uint32((context_id >> np.uint64(16)) & m32))
-        row[13] = _swap4(
-            np.uint32(
-                ((context_id & m16) << np.uint64(16)) | np.uint64(version[i] >> np.uint32(16))
-            )
-        )
-        row[14] = _swap4(
-            np.uint32(((version[i] & np.uint32(0xFFFF)) << np.uint32(16)) | np.uint32(flags[i]))
-        )
-        row[15] = _swap4(_crc_words(row))
-    return passed
+    time = np.uint64(ts)
+    order = np.uint64(sequence)
+    context = np.uint64(context_id)
+    model = np.uint64(version)
+    floats = row.view(np.float32)
+    floats[4] = confidence
+    floats[5] = target
+    floats[6] = stop
+    floats[7] = size
+    row[0] = _swap4(time >> np.uint64(32))
+    row[1] = _swap4(time & m32)
+    row[2] = _swap4(symbol)
+    row[3] = _swap4(action)
+    for k in range(4, 8):
+        row[k] = _swap4(row[k])
+    row[8] = _swap4((risk << 24) | (urgency << 16) | strategy)
+    row[9] = _swap4(order >> np.uint64(48))
+    row[10] = _swap4((order >> np.uint64(16)) & m32)
+    row[11] = _swap4(((order & m16) << np.uint64(16)) | (context >> np.uint64(48)))
+    row[12] = _swap4((context >> np.uint64(16)) & m32)
+    row[13] = _swap4(((context & m16) << np.uint64(16)) | (model >> np.uint64(16)))
+    row[14] = _swap4(((model & m16) << np.uint64(16)) | np.uint64(flags))
+    row[15] = _swap4(_crc_words(row))
 
 
 @compiled

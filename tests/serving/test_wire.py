@@ -57,27 +57,23 @@ def test_a_frame_is_encoded_as_the_codec_says(
     version: int,
     flags: int,
 ) -> None:
-    out = np.zeros((1, 16), np.uint32)
-    passed = wire.encode_signals(
-        1,
-        np.array([ts], np.uint64),
-        np.array([symbol], np.int64),
-        np.array([action], np.uint32),
-        np.array(numbers, np.float32).reshape(4, 1).view(np.uint32),
-        np.array(scores[:1], np.uint8),
-        np.array(scores[1:], np.uint8),
+    out = np.zeros(16, np.uint32)
+    wire.encode_signal(
+        out,
+        np.uint64(ts),
+        symbol,
+        int(action),
+        *numbers,
+        *scores,
         7,
-        np.zeros(1, np.uint8),
         sequence,
         np.uint64(context_id),
-        np.array([version], np.uint32),
-        np.array([flags], np.uint16),
-        out,
+        version,
+        flags,
     )
     expected = Signal(
         ts, symbol, action, *numbers, *scores, 7, sequence, context_id, version, Flag(flags)
     )
-    assert passed == 1
     assert out.tobytes() == expected.pack()
 
 
