@@ -7,7 +7,7 @@ altered, missing or foreign row breaks every link after it. Writer, reader and r
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from relentless.proto.errors import JournalDamaged
 
@@ -18,8 +18,7 @@ _FIXED = struct.Struct(">Qqq7I")
 """Sequence, the two times, and the length of each column that follows: no two rows encode alike."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row as stored, in the order of its columns; ``body`` is last as it may be large."""
 
     sequence: int
@@ -49,8 +48,7 @@ def link(
     body: bytes,
 ) -> bytes:
     """Give an entry's chain value, 32 bytes: SHA-256 over the value before and every column."""
-    columns = [text.encode() for text in (kind, topic, target, principal, key, digest)]
-    columns.append(body)
+    columns = (*map(str.encode, (kind, topic, target, principal, key, digest)), body)
     fixed = _FIXED.pack(sequence, known_at_ns, received_at_ns, *map(len, columns))
     return hashlib.sha256(b"".join((before, fixed, *columns))).digest()
 

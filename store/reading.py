@@ -17,6 +17,7 @@ from relentless.store.schema import COLUMNS
 
 MAX_LIMIT = 100_000
 MAX_SEQUENCE = 2**63 - 1
+KINDS = {kind.value: kind for kind in Kind}
 
 _PAGE = f"""
 SELECT {", ".join("e." + name for name in COLUMNS.split(", "))}, before.chain
@@ -145,17 +146,17 @@ def is_checksum_fault(error: BaseException) -> bool:
 def as_entry(row: Row) -> Entry:
     """Give a checked row as the contract's entry."""
     return Entry(
-        sequence=row.sequence,
-        kind=Kind(row.kind),
-        body=row.body,
-        key=row.key,
-        principal=row.principal,
-        topic=row.topic,
-        target=row.target,
-        known_at_ns=row.known_at_ns,
-        received_at_ns=row.received_at_ns,
-        digest=row.digest,
-        chain=row.chain,
+        row.sequence,
+        KINDS[row.kind],
+        row.body,
+        row.key,
+        row.principal,
+        row.topic,
+        row.target,
+        row.known_at_ns,
+        row.received_at_ns,
+        row.digest,
+        row.chain,
     )
 
 
