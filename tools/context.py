@@ -40,7 +40,7 @@ _MESSAGE: dict[str, Any] = {
     },
 }
 MessageArgument = Annotated[
-    Any,  # ContextMessage validates it, once
+    dict[str, Any] | list[Any],  # ContextMessage validates what is in it, once
     WithJsonSchema({"anyOf": [_MESSAGE, {"type": "array", "maxItems": MAX_MESSAGES}]}),
     Field(description="One message, or a list of up to 100"),
 ]
