@@ -40,7 +40,8 @@ class Worker:
     every: bool
     """Run every nominal time that was missed, in order (a day on a clock that may be fast: each of
     its contexts needs its own runs); otherwise the newest one alone stands for them."""
-    _stuck: set[asyncio.Task[Collected]] = field(default_factory=set)
+    _stuck: asyncio.Task[Collected] | None = field(default=None, init=False)
+    """A run that ignored its cancellation; until it ends no other is started."""
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -104,7 +105,10 @@ class Worker:
 
         Raises:
             DeadlineExceeded: it took too long; one that ignores its cancellation is left behind.
+            Unavailable: one that was left behind has not ended yet, or the run cancelled itself.
         """
+        if self._stuck is not None and not self._stuck.done():
+            raise Unavailable("an earlier run ignored its cancellation and has not ended")
         task = asyncio.create_task(_guarded(self.agent, run), name=self.agent.name)
         try:
             done, _ = await asyncio.wait({task}, timeout=self.agent.timeout_s)
@@ -117,9 +121,15 @@ class Worker:
                 task.cancel()
         await asyncio.wait({task}, timeout=CANCEL_GRACE_S)
         if not task.done():
-            self._stuck.add(task)
-            task.add_done_callback(self._stuck.discard)
+            self._stuck = task
+        task.add_done_callback(_forget_outcome)
         raise DeadlineExceeded(f"the run took longer than {self.agent.timeout_s:g} s")
+
+
+def _forget_outcome(task: asyncio.Task[Collected]) -> None:
+    """Take note of how a run that came too late ended, so that asyncio does not complain."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _guarded(agent: Agent, run: Run) -> Collected:

@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import date
 
 import httpx
 import pytest
@@ -14,6 +14,7 @@ from relentless.agents.http import Upstream
 from relentless.agents.runner import Fleet, run_once
 from relentless.agents.runtime.outbox import Pace
 from relentless.configs.clock import ManualClock, RunClock
+from relentless.configs.sessions import next_session
 from relentless.configs.settings import ClockSettings
 from relentless.proto.errors import Forbidden
 from relentless.proto.messages import Topic, iso
@@ -192,7 +193,8 @@ async def test_a_failing_agent_blocks_nobody(tmp_path, soak, monkeypatch):
     agents += [agent_of("Good"), agent_of("Better")]
     released = asyncio.Event()
     agents[2].released = released
-    hub, clock = FakeHub(), ManualClock(eastern("2013-10-07 05:25"))
+    today = date(2013, 10, 7)
+    hub, clock = FakeHub(), ManualClock(eastern(f"{today} 09:25"))
 
     def all_ran(times):
         return lambda h: all(len(h.runs(agent.name)) >= times for agent in agents)
@@ -200,8 +202,9 @@ async def test_a_failing_agent_blocks_nobody(tmp_path, soak, monkeypatch):
     try:
         async with serving(agents, hub, clock, tmp_path):
             for day in range(60 if soak else 5):
-                await hub.until(all_ran(1 + 3 * day))
-                clock.move_to(clock.now() + timedelta(days=1))
+                await hub.until(all_ran(3 + 3 * day))
+                today = next_session(today)
+                clock.move_to(eastern(f"{today} 09:20"))
     finally:
         released.set()
     for name in BAD:
