@@ -1,13 +1,13 @@
 """What the agent keeps between runs: the list as last synced, and the facts of single bills.
 
 Each file is written beside its place and moved into it, so that a crash leaves the old or the new.
-A file that cannot be read counts as absent: it is then fetched again. What one upstream said never
-mixes with another's: the folder's name holds a digest of the upstream's identity.
+Nothing is forced to disk: a file that a power cut damaged does not parse, counts as absent and is
+fetched again, and an older one is caught up with. What one upstream said never mixes with
+another's: the folder's name holds a digest of the upstream's identity.
 """
 
 import contextlib
 import hashlib
-import os
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -89,8 +89,5 @@ class Shelf:
     def _write(adapter: TypeAdapter[Any], path: Path, value: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".tmp")
-        with beside.open("wb") as file:
-            file.write(adapter.dump_json(value))
-            file.flush()
-            os.fsync(file.fileno())
+        beside.write_bytes(adapter.dump_json(value))
         beside.replace(path)
