@@ -2,9 +2,10 @@
 
 Deterministic: every minute of every symbol is drawn from its own seed (seed, date, symbol, minute),
 between two points of a price path drawn once a day, so any moment can be played without what lies
-before it, and two runs give the same bytes. The shape is a trading day's: sparse from 04:00, heavy
-at the open and towards the close, sparse again until 20:00; prices on a cent grid around levels of
-October 2013; wider spreads outside the session. It imitates no real day and is labelled synthetic.
+before it, and two runs give the same bytes. The shape is a trading day's: sparse from 04:00 (though
+busier than most real mornings, so that a run soon has something to show), heavy at the open and
+towards the close, sparse again until 20:00; prices on a cent grid around levels of October 2013;
+wider spreads outside the session. It imitates no real day and is labelled synthetic.
 """
 
 import heapq
@@ -148,7 +149,7 @@ def _rate(minute: int) -> float:
         return 14 + 26 * _smile(minute) + burst
     if minute >= CLOSE:
         return 3.0 * math.exp(-(minute - CLOSE) / 40) + 0.2
-    return 0.25 + 2.5 * math.exp(-(OPEN - minute) / 35)
+    return 2.0 + 4.0 * math.exp(-(OPEN - minute) / 35)
 
 
 def _poisson(draw: random.Random, mean: float) -> int:
