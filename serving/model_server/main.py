@@ -38,7 +38,7 @@ SERVICES = ("PredictionService", "ModelService")
 WORKERS = 4
 MAX_RPCS = 256
 POLL_S = 1.0
-GRACE_S = 2.0
+GRACE_S = 1.5
 
 FAILED_PRECONDITION = 9
 
@@ -59,7 +59,7 @@ class ModelServer:
         """Refuse new calls, let those inside finish, then unload."""
         self.health.enter_graceful_shutdown()
         self.grpc.stop(grace_s).wait(grace_s + 0.5)
-        self.manager.close()
+        self.manager.close(drain_s=0.25)
 
 
 def load_version(
@@ -88,10 +88,12 @@ def load_version(
 
 
 def configs_for(settings: Settings) -> tuple[ModelConfig, ...]:
-    """Give what to serve: the shipped config file's models, under the settings' model root.
+    """Give what to serve: the settings' model, as the shipped config file has it.
+
+    A model that the file does not name is served by its highest version, without labels.
 
     Raises:
-        InvalidSettings: the file does not parse, or lacks the model of the settings.
+        InvalidSettings: the file does not parse.
     """
     name = settings.model_server.name
     root = settings.paths.models

@@ -202,9 +202,10 @@ class Manager:
         version.state, version.attempts = State.LOADING, version.attempts + 1
         try:
             session = self._load(name, version.number, version.folder)
-        except TFError as error:
+        except Exception as error:  # Whatever it is, it must not end the versions that serve.
             version.state = State.END
-            version.code, version.message = error.code, str(error)
+            version.code = error.code if isinstance(error, TFError) else UNKNOWN
+            version.message = str(error) or type(error).__name__
             version.retry_at = self._clock() + RETRY_S
             log.error("version refused", model=name, version=version.number, error=str(error))
             return
@@ -234,7 +235,7 @@ class Manager:
         for number in ended[: max(0, len(ended) - ENDED_KEPT)]:
             del known[number]
 
-    def close(self, drain_s: float = 0.5) -> None:
+    def close(self, drain_s: float) -> None:
         """Unload everything, waiting at most ``drain_s`` for each version's last requests."""
         with self._work:
             self._drain_s = drain_s

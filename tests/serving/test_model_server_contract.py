@@ -1,65 +1,31 @@
 """The embedded server answers what TensorFlow Serving answers, codes and words."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 
-from relentless.serving.model_server.config import ModelConfig
-from relentless.serving.model_server.main import ModelServer, serve
-from relentless.serving.model_server.versions import Policy
 from relentless.serving.tensor_proto import RawTensor, pack, unpack
 from relentless.serving.tf_protos import (
-    classification_pb2,
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    inference_pb2,
-    model_management_pb2,
-    model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
-    regression_pb2,
     tensor_pb2,
 )
 
-from .saved_models import MODEL, F, random_weights, write_version
+from .saved_models import MODEL, F
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
 
-WEIGHTS = {1: random_weights(1), 2: random_weights(2)}
-
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
-    root = tmp_path_factory.mktemp("models")
-    for number, weights in WEIGHTS.items():
-        write_version(root / MODEL, number, weights)
-    config = ModelConfig(MODEL, root / MODEL, Policy("all"), {"stable": 1, "canary": 2, "next": 3})
-    running = serve("127.0.0.1:0", (config,), root)
-    yield running
-    running.stop(0.1)
-
-
-@pytest.fixture(scope="module")
-def channel(server: ModelServer) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(server.address) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def predictions(channel: grpc.Channel) -> Any:
-    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
-
-
-@pytest.fixture(scope="module")
-def models(channel: grpc.Channel) -> Any:
-    return model_service_pb2_grpc.ModelServiceStub(channel)
+def predictions(contract_channel: grpc.Channel) -> Any:
+    return prediction_service_pb2_grpc.PredictionServiceStub(contract_channel)
 
 
 def features(rows: int = 2, width: int = F, dtype: Any = np.float32) -> Any:
@@ -84,28 +50,14 @@ def without_name(r: Any) -> None:
     r.model_spec.signature_name = "x"
 
 
-def other_model(r: Any) -> None:
-    r.model_spec.name = "other"
+def sets(path: str, value: Any) -> Callable[[Any], None]:
+    """Give a change that sets a field by its dotted path."""
+    *parents, name = path.split(".")
 
+    def change(r: Any) -> None:
+        setattr(functools.reduce(getattr, parents, r), name, value)
 
-def other_version(r: Any) -> None:
-    r.model_spec.version.value = 9
-
-
-def version_zero(r: Any) -> None:
-    r.model_spec.version.value = 0
-
-
-def unknown_label(r: Any) -> None:
-    r.model_spec.version_label = "beta"
-
-
-def label_ahead(r: Any) -> None:
-    r.model_spec.version_label = "next"
-
-
-def no_signature(r: Any) -> None:
-    r.model_spec.signature_name = "x"
+    return change
 
 
 def no_inputs(r: Any) -> None:
@@ -147,12 +99,36 @@ def output_twice(r: Any) -> None:
     [
         (without_spec, INVALID, "Missing ModelSpec"),
         (without_name, INVALID, "ModelSpec has no name specified."),
-        (other_model, NOT_FOUND, "Servable not found for request: Latest(other)"),
-        (other_version, NOT_FOUND, f"Servable not found for request: Specific({MODEL}, 9)"),
-        (version_zero, NOT_FOUND, f"Servable not found for request: Specific({MODEL}, 0)"),
-        (unknown_label, INVALID, "Unrecognized servable version label: beta"),
-        (label_ahead, NOT_FOUND, f"Servable not found for request: Specific({MODEL}, 3)"),
-        (no_signature, PRECONDITION, 'Serving signature key "x" not found.'),
+        (
+            sets("model_spec.name", "other"),
+            NOT_FOUND,
+            "Servable not found for request: Latest(other)",
+        ),
+        (
+            sets("model_spec.version.value", 9),
+            NOT_FOUND,
+            f"Servable not found for request: Specific({MODEL}, 9)",
+        ),
+        (
+            sets("model_spec.version.value", 0),
+            NOT_FOUND,
+            f"Servable not found for request: Specific({MODEL}, 0)",
+        ),
+        (
+            sets("model_spec.version_label", "beta"),
+            INVALID,
+            "Unrecognized servable version label: beta",
+        ),
+        (
+            sets("model_spec.version_label", "next"),
+            NOT_FOUND,
+            f"Servable not found for request: Specific({MODEL}, 3)",
+        ),
+        (
+            sets("model_spec.signature_name", "x"),
+            PRECONDITION,
+            'Serving signature key "x" not found.',
+        ),
         (
             no_inputs,
             INVALID,
@@ -265,168 +241,3 @@ def test_strings_come_back_as_strings(predictions: Any) -> None:
 def test_any_number_of_rows_is_served(predictions: Any, rows: int) -> None:
     outputs = predictions.Predict(request(inputs=features(rows)), timeout=20).outputs
     assert unpack(outputs["scores"]).shape == (rows, 2)
-
-
-def test_metadata_gives_the_signatures_and_the_version(predictions: Any) -> None:
-    made = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-    made.model_spec.name = MODEL
-    made.model_spec.version_label = "canary"
-    response = predictions.GetModelMetadata(made, timeout=20)
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    assert response.metadata["signature_def"].Unpack(signatures)
-    assert response.model_spec.version.value == 2
-    assert {"classify", "encode_context", "fold_context", "predict_folded", "serving_default"} == {
-        *signatures.signature_def
-    }
-    assert signatures.signature_def["predict_folded"].inputs["bias"].dtype == 1
-
-
-@pytest.mark.parametrize(
-    ("fields", "name", "code", "words"),
-    [
-        (["signature_def"], None, INVALID, "Missing ModelSpec"),
-        (
-            [],
-            MODEL,
-            INVALID,
-            "GetModelMetadataRequest must specify at least one metadata_field",
-        ),
-        (["other"], MODEL, INVALID, "Metadata field other is not supported"),
-        (["signature_def"], "m", NOT_FOUND, "Servable not found for request: Latest(m)"),
-    ],
-)
-def test_bad_metadata_requests(
-    predictions: Any, fields: list[str], name: str | None, code: grpc.StatusCode, words: str
-) -> None:
-    made = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=fields)
-    if name:
-        made.model_spec.name = name
-    with pytest.raises(grpc.RpcError) as refused:
-        predictions.GetModelMetadata(made, timeout=20)
-    assert (refused.value.code(), refused.value.details()) == (code, words)
-
-
-def test_status_lists_the_newest_version_first(models: Any) -> None:
-    made = get_model_status_pb2.GetModelStatusRequest()
-    made.model_spec.name = MODEL
-    listed = models.GetModelStatus(made, timeout=20).model_version_status
-    assert [(entry.version, entry.state) for entry in listed] == [(2, 30), (1, 30)]
-    assert all(entry.status.error_code == 0 for entry in listed)
-
-
-@pytest.mark.parametrize(
-    ("name", "version", "words"),
-    [
-        ("m", None, "Could not find any versions of model m"),
-        (MODEL, 7, f"Could not find version 7 of model {MODEL}"),
-    ],
-)
-def test_status_of_the_unknown(models: Any, name: str, version: int | None, words: str) -> None:
-    made = get_model_status_pb2.GetModelStatusRequest()
-    made.model_spec.name = name
-    if version is not None:
-        made.model_spec.version.value = version
-    with pytest.raises(grpc.RpcError) as refused:
-        models.GetModelStatus(made, timeout=20)
-    assert (refused.value.code(), refused.value.details()) == (NOT_FOUND, words)
-
-
-def reload(models: Any, *entries: tuple[str, str], labels: dict[str, int] | None = None) -> Any:
-    made = model_management_pb2.ReloadConfigRequest()
-    made.config.model_config_list.SetInParent()
-    for name, path in entries:
-        entry = made.config.model_config_list.config.add(name=name, base_path=path)
-        entry.model_version_policy.all.SetInParent()
-        for label, number in (labels or {}).items():
-            entry.version_labels[label] = number
-    return models.HandleReloadConfigRequest(made, timeout=20)
-
-
-@pytest.mark.promise("P11")
-@pytest.mark.parametrize(
-    ("entries", "labels", "code", "words"),
-    [
-        (
-            [(MODEL, "/models/m"), (MODEL, "/models/m")],
-            {},
-            INVALID,
-            f"Illegal to list model {MODEL} multiple times in config list",
-        ),
-        (
-            [(MODEL, "models")],
-            {},
-            INVALID,
-            f"Expected model {MODEL} to have an absolute path or URI; got base_path()=models",
-        ),
-        ([(MODEL, "/etc")], {}, INVALID, f"Model {MODEL} lies outside the model root"),
-        ([(MODEL, "/models/../../etc")], {}, INVALID, f"Model {MODEL} lies outside the model root"),
-        (
-            [(MODEL, f"/models/{MODEL}")],
-            {"stable": 3},
-            PRECONDITION,
-            f"Request to assign label to version 3 of model {MODEL}, which is not currently "
-            "available for inference",
-        ),
-    ],
-)
-def test_a_bad_reload_changes_nothing(
-    models: Any,
-    server: ModelServer,
-    entries: list[tuple[str, str]],
-    labels: dict[str, int],
-    code: grpc.StatusCode,
-    words: str,
-) -> None:
-    with pytest.raises(grpc.RpcError) as refused:
-        reload(models, *entries, labels=labels)
-    assert (refused.value.code(), refused.value.details()) == (code, words)
-    assert server.manager.available(MODEL) == [1, 2]
-
-
-def test_a_reload_of_no_list_is_refused(models: Any) -> None:
-    with pytest.raises(grpc.RpcError) as refused:
-        models.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(), timeout=20)
-    assert refused.value.code() is INVALID
-    assert "Only ModelConfigList is currently supported" in refused.value.details()
-
-
-def test_a_reload_moves_labels(models: Any, predictions: Any, tmp_path: Path) -> None:
-    reload(models, (MODEL, f"/models/{MODEL}"), labels={"stable": 2, "canary": 1})
-    made = request()
-    made.model_spec.version_label = "stable"
-    assert predictions.Predict(made, timeout=20).model_spec.version.value == 2
-    reload(models, (MODEL, f"/models/{MODEL}"), labels={"stable": 1, "canary": 2})
-    assert predictions.Predict(made, timeout=20).model_spec.version.value == 1
-
-
-def test_what_is_not_served_says_so(predictions: Any) -> None:
-    for call, made in (
-        (predictions.Regress, regression_pb2.RegressionRequest()),
-        (predictions.MultiInference, inference_pb2.MultiInferenceRequest()),
-    ):
-        with pytest.raises(grpc.RpcError) as refused:
-            call(made, timeout=20)
-        assert refused.value.code() is UNIMPLEMENTED
-
-
-@pytest.mark.parametrize(
-    ("signature", "examples", "code", "words"),
-    [
-        ("x", 1, INVALID, "No signature was found with the name: x"),
-        ("classify", 0, INVALID, "Input is empty"),
-        ("serving_default", 1, INVALID, "Expected one input Tensor."),
-        ("classify", 1, INVALID, "string"),
-    ],
-)
-def test_classify_takes_examples(
-    predictions: Any, signature: str, examples: int, code: grpc.StatusCode, words: str
-) -> None:
-    made = classification_pb2.ClassificationRequest()
-    made.model_spec.name = MODEL
-    made.model_spec.signature_name = signature
-    for _ in range(examples):
-        made.input.example_list.examples.add()
-    with pytest.raises(grpc.RpcError) as refused:
-        predictions.Classify(made, timeout=20)
-    assert refused.value.code() is code
-    assert words in refused.value.details()

@@ -1,7 +1,7 @@
 """Versions come and go, and a good one always serves."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Shop:
         self.base = base
         self.now = 0.0
         self.broken: set[int] = set()
+        self.error: Callable[[str], Exception] = lambda words: TFError(9, words)
         self.loads: list[int] = []
         self.sessions: dict[int, FakeSession] = {}
         self.config = ModelConfig("m", base, policy, labels or {})
@@ -58,7 +59,7 @@ class Shop:
     def load(self, name: str, version: int, folder: Path) -> FakeSession:
         self.loads.append(version)
         if version in self.broken:
-            raise TFError(9, f"version {version} is broken")
+            raise self.error(f"version {version} is broken")
         self.sessions[version] = FakeSession()
         return self.sessions[version]
 
@@ -145,8 +146,14 @@ def test_a_new_version_takes_over_and_the_old_one_is_drained_first(tmp_path: Pat
 
 
 @pytest.mark.promise("P7")
-def test_a_version_that_fails_to_load_leaves_the_old_one_serving(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "code"), [(lambda words: TFError(9, words), 9), (ValueError, 2), (MemoryError, 2)]
+)
+def test_a_version_that_fails_to_load_leaves_the_old_one_serving(
+    tmp_path: Path, error: Callable[[str], Exception], code: int
+) -> None:
     shop = Shop(tmp_path)
+    shop.error = error
     shop.put(1)
     shop.manager.configure([shop.config])
     shop.broken.add(2)
@@ -154,7 +161,8 @@ def test_a_version_that_fails_to_load_leaves_the_old_one_serving(tmp_path: Path)
     shop.manager.poll()
     assert shop.serving() == 1
     assert shop.states() == {2: State.END, 1: State.AVAILABLE}
-    assert shop.manager.status("m", 2)[0].message == "version 2 is broken"
+    (failed,) = shop.manager.status("m", 2)
+    assert (failed.code, failed.message) == (code, "version 2 is broken")
 
 
 def test_a_failed_load_is_tried_again_a_few_times(tmp_path: Path) -> None:

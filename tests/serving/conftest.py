@@ -1,0 +1,32 @@
+"""A model server with two versions, for the tests that hold it to its contract."""
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from relentless.serving.model_server.config import ModelConfig
+from relentless.serving.model_server.main import ModelServer, serve
+from relentless.serving.model_server.versions import Policy
+
+from .saved_models import MODEL, random_weights, write_version
+
+
+@pytest.fixture(scope="session")
+def contract_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+    """Versions 1 and 2; the label "next" names a version that is not there."""
+    root = tmp_path_factory.mktemp("models")
+    for number in (1, 2):
+        write_version(root / MODEL, number, random_weights(number))
+    labels = {"stable": 1, "canary": 2, "next": 3}
+    config = ModelConfig(MODEL, root / MODEL, Policy("all"), labels)
+    running = serve("127.0.0.1:0", (config,), root)
+    yield running
+    running.stop(0.1)
+
+
+@pytest.fixture(scope="session")
+def contract_channel(contract_server: ModelServer) -> Iterator[grpc.Channel]:
+    """An open channel to it."""
+    with grpc.insecure_channel(contract_server.address) as opened:
+        yield opened
