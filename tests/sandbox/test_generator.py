@@ -59,7 +59,7 @@ def test_the_day_is_sparse_early_and_heavy_at_both_ends_of_the_session(day: list
     hours = Counter(from_ns(message.ns).astimezone(EASTERN).hour for message in ticks)
     assert min(hours) == 4
     assert max(hours) == 19
-    assert hours[4] < 0.1 * hours[12]
+    assert hours[4] < 0.3 * hours[12]
     assert hours[10] > hours[12] < hours[15]
     half_open = to_ns(datetime(2013, 10, 7, 9, 30, tzinfo=EASTERN))
     assert sum(message.ns < half_open for message in ticks) > 500
