@@ -173,7 +173,7 @@ def test_a_version_of_another_shape_fails_its_warm_up(tmp_path: Path) -> None:
 
 
 def test_running_and_loading_again_and_again_leaks_nothing(version: Path, soak: bool) -> None:
-    runs, loads = (100_000, 300) if soak else (3_000, 15)
+    runs, loads = (100_000, 300) if soak else (1_500, 15)
     features = np.zeros((256, F), np.float32)
     bias = np.zeros((1, HIDDEN), np.float32)
     session = SavedModelSession(version)
