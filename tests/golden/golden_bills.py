@@ -50,6 +50,11 @@ def split(cell):
     return [word.strip() for word in cell.split(",")]
 
 
+def pattern(cell):
+    """Match any of the listed words or phrases as a whole."""
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, split(cell)))})\b")
+
+
 def steps_before(row, day):
     """Give the bill's dated steps before a day: (date, code); "enr@not" has no date."""
     steps = []
@@ -85,7 +90,7 @@ def stage_of(steps):
 def read_bills(folder, day):
     """Give the relevant pending bills as known at the beginning of a day, the heaviest first."""
     rules = tables()
-    words = {name: split(cells[0]) for name, cells in list(rules["Categories"].items())[1:]}
+    words = {name: pattern(cells[0]) for name, cells in list(rules["Categories"].items())[1:]}
     sectors = {name: split(cells[1]) for name, cells in list(rules["Categories"].items())[1:]}
     parts = {name: split(cells[0]) for name, cells in list(rules["Committees"].items())[1:]}
     bills = []
@@ -94,11 +99,7 @@ def read_bills(folder, day):
             if row["type"] not in TYPES or not "2013" <= row["first_date"] < str(day):
                 continue
             title = row["official_title_first_version"].lower()
-            categories = [
-                name
-                for name, listed in words.items()
-                if any(re.search(rf"\b{re.escape(word)}\b", title) for word in listed)
-            ]
+            categories = [name for name, listed in words.items() if listed.search(title)]
             steps = steps_before(row, day)
             stage = stage_of(steps)
             if not categories or stage is None:
