@@ -22,6 +22,8 @@ import uvloop
 from relentless.configs.clock import RunClock
 from relentless.configs.process import announce, configure_logging, stop_event
 from relentless.configs.settings import PredictorSettings, Settings
+from relentless.models.context_vector import CONTEXT_VECTOR
+from relentless.models.features import FEATURES
 from relentless.models.policy import PolicyLimits
 from relentless.proto.errors import ModelError, RelentlessError
 from relentless.proto.tick import TICK_SIZE
@@ -38,6 +40,7 @@ from relentless.serving.ring import SignalRing
 from relentless.serving.routing import bucket
 from relentless.serving.signal_log import SignalLog
 from relentless.serving.tf_client import TfServingPredictor
+from relentless.serving.wire import mark_replayed
 from relentless.store.journal import open_journal
 from relentless.store.keys import KeyRing, keys_path, local_credential
 from relentless.store.ports import Journal
@@ -109,6 +112,11 @@ def warm_up(engine: Predictor) -> None:
     lane = Lane(engine, lambda _number, _minute: 0, symbols=1)
     ticks = np.zeros((2, TICK_SIZE), np.uint8)
     lane.process(ticks, now_ns=0, refuse=lambda: 0)
+    mark_replayed(np.zeros((1, 16), np.uint32), 0)
+    vector = np.zeros(len(CONTEXT_VECTOR), np.float32)
+    nothing = engine.encode(vector, 0, engine.labels()["stable"])
+    for rows in (1, 256):  # one path of the engine each
+        engine.predict(np.zeros((rows, FEATURES), np.float32), nothing)
 
 
 async def build(settings: Settings, clock: RunClock) -> Parts:
