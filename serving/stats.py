@@ -80,7 +80,7 @@ class Stats:
                 window.record(end - start)
 
     def report(self) -> dict[str, Any]:
-        """Give the counters, the rate over half a second, and the percentiles, a second old at most."""
+        """Give the counters, the rate over half a second, and percentiles a second old at most."""
         now = time.monotonic()
         if now - self._turned > _WINDOW_S:
             self._turned = now
@@ -89,7 +89,7 @@ class Stats:
         if now - self._rate_at >= 0.5:
             self._rate = (self.ticks - self._rate_ticks) / (now - self._rate_at)
             self._rate_at, self._rate_ticks = now, self.ticks
-        if now - self._shown_at > SHOWN_S or not self._shown:
+        if now - self._shown_at > SHOWN_S or self._shown.get("p50_us") is None:
             self._shown_at, self._shown = now, self._times()
         return {
             "ticks": self.ticks,
