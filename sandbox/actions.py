@@ -8,6 +8,7 @@ pure: the caller says up to which day actions are known.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Final
 
 from relentless.configs.clock import EASTERN
@@ -50,6 +51,7 @@ _SAME_AS: Final = {"eh": "passed_house", "es": "passed_senate", "cps": "passed_s
 """A text engrossed by a chamber says that the chamber passed it."""
 
 
+@lru_cache(maxsize=4096)
 def known_at(day: date) -> datetime:
     """Give the time, in UTC, from which an action of a day is served: the end of that day."""
     return datetime.combine(day + timedelta(days=1), time(), EASTERN).astimezone(UTC)

@@ -15,7 +15,7 @@ from hishel import AsyncBaseStorage, Entry, Headers, Request, Response
 
 @dataclass(slots=True)
 class _Kept:
-    key: str
+    id: uuid.UUID
     request: Request
     response: Response
     body: bytes
@@ -32,7 +32,9 @@ class MemoryStorage(AsyncBaseStorage):
         super().__init__(max_stream_size=max_bytes // 8)
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._kept: OrderedDict[uuid.UUID, _Kept] = OrderedDict()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        """By key, the least recently used first."""
+        self._keys: dict[uuid.UUID, str] = {}
 
     async def create_entry(
         self,
@@ -63,33 +65,34 @@ class MemoryStorage(AsyncBaseStorage):
                     body = None
                 yield chunk
         if body is not None:
-            self._forget([i for i, kept in self._kept.items() if kept.key == key])
-            kept = _Kept(key, request, replace(response, stream=None), bytes(body))
-            self._kept[entry_id] = kept
-            self._bytes += len(kept.body)
+            self._forget(key)
+            self._kept[key] = _Kept(entry_id, request, replace(response, stream=None), bytes(body))
+            self._keys[entry_id] = key
+            self._bytes += len(body)
             while self._bytes > self._max_bytes:
-                self._forget([next(iter(self._kept))])
+                self._forget(next(iter(self._kept)))
 
-    def _forget(self, ids: list[uuid.UUID]) -> None:
-        for entry_id in ids:
-            if kept := self._kept.pop(entry_id, None):
-                self._bytes -= len(kept.body)
+    def _forget(self, key: str) -> None:
+        if kept := self._kept.pop(key, None):
+            self._bytes -= len(kept.body)
+            del self._keys[kept.id]
 
     async def get_entries(self, key: str) -> list[Entry]:
         """Give the entry under ``key``, if there is one."""
-        found = [(i, kept) for i, kept in self._kept.items() if kept.key == key]
-        for entry_id, _ in found:
-            self._kept.move_to_end(entry_id)
-        return [
-            Entry(id=i, request=k.request, response=replace(k.response, stream=_once(k.body)))
-            for i, k in found
-        ]
+        kept = self._kept.get(key)
+        if kept is None:
+            return []
+        self._kept.move_to_end(key)
+        response = replace(kept.response, stream=_once(kept.body))
+        return [Entry(id=kept.id, request=kept.request, response=response)]
 
     async def update_headers(self, id: uuid.UUID, headers: Headers) -> None:
         """Replace the headers of an entry, where it is still there."""
-        if kept := self._kept.get(id):
+        if key := self._keys.get(id):
+            kept = self._kept[key]
             kept.response = replace(kept.response, headers=headers)
 
     async def remove_entry(self, id: uuid.UUID) -> None:
         """Forget an entry."""
-        self._forget([id])
+        if key := self._keys.get(id):
+            self._forget(key)
