@@ -10,9 +10,11 @@ import fcntl
 import hashlib
 import hmac
 import json
+import math
 import os
 import secrets
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +35,9 @@ LOCAL_ROLES: Final[Mapping[str, Role]] = {
     "hub": Role.READER,
 }
 """The keys that a run on one machine needs; "hub" is the hub's own, for the signal feed."""
+
+CHECK_S: Final = 0.25
+"""Seconds after which a ring looks whether its file has changed."""
 
 _REFUSED = "the API key is unknown, expired or revoked; create one with `relentless keys create`"
 
@@ -57,10 +62,16 @@ class Key:
 
 
 class KeyRing:
-    """The keys of one file. Wall time decides expiry."""
+    """The keys of one file. Wall time decides expiry.
 
-    def __init__(self, path: Path) -> None:
+    The file is looked at again at most every ``every_s`` seconds, and at once for an id that is not
+    known: a new key works immediately, a revoked one ends within that time.
+    """
+
+    def __init__(self, path: Path, every_s: float = CHECK_S) -> None:
         self._path = path
+        self._every_s = every_s
+        self._looked = -math.inf
         self._stamp: tuple[int, int, int] | None = None
         self._keys: dict[str, Key] = {}
 
@@ -72,7 +83,8 @@ class KeyRing:
             Unavailable: the file cannot be read; nobody is let in.
         """
         identity, _, secret = credential.partition(".")
-        self._refresh()
+        if identity not in self._keys or time.monotonic() - self._looked >= self._every_s:
+            self._refresh()
         key = self._keys.get(identity, _NOBODY)
         matches = hmac.compare_digest(_hash(key.salt, secret), key.hash)
         if not matches or key is _NOBODY or key.revoked_at is not None:
@@ -141,6 +153,7 @@ class KeyRing:
         return sorted(self._keys.values(), key=lambda key: (key.created_at, key.id))
 
     def _refresh(self) -> None:
+        self._looked = time.monotonic()
         try:
             found = os.stat(self._path)
         except FileNotFoundError:

@@ -28,7 +28,7 @@ from relentless.store.ports import Role
 
 @pytest.fixture
 def ring(tmp_path: Path) -> KeyRing:
-    return KeyRing(tmp_path / "keys" / "keys.json")
+    return KeyRing(tmp_path / "keys" / "keys.json", every_s=0.0)
 
 
 def test_a_new_key_gives_its_caller_with_its_own_topic_and_notes(ring: KeyRing) -> None:
@@ -66,7 +66,7 @@ def test_an_expired_key_is_refused(ring: KeyRing) -> None:
 
 def test_a_revoked_key_is_refused_in_every_process_that_reads_the_file(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
-    here, elsewhere = KeyRing(path), KeyRing(path)
+    here, elsewhere = KeyRing(path, every_s=0.0), KeyRing(path, every_s=0.0)
     credential = here.create("a", Role.READER)
     key_id = elsewhere.verify(credential).key_id
     here.revoke(key_id)
@@ -76,6 +76,13 @@ def test_a_revoked_key_is_refused_in_every_process_that_reads_the_file(tmp_path:
         elsewhere.revoke(key_id)
     with pytest.raises(NotFound):
         here.revoke("nobody")
+
+
+def test_a_key_made_elsewhere_works_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    here, elsewhere = KeyRing(path, every_s=3_600.0), KeyRing(path)
+    here.verify(elsewhere.create("a", Role.READER))
+    assert here.verify(elsewhere.create("b", Role.READER)).name == "b"
 
 
 def test_two_rings_writing_lose_no_key(tmp_path: Path) -> None:
@@ -103,7 +110,7 @@ def test_two_keys_of_one_caller_have_different_salts(ring: KeyRing) -> None:
 @pytest.mark.parametrize("body", ["", "{", "[]", '{"keys": [{}]}', '{"keys": 3}', "\0"])
 def test_a_damaged_file_lets_nobody_in_and_says_so(tmp_path: Path, body: str) -> None:
     path = tmp_path / "keys.json"
-    ring = KeyRing(path)
+    ring = KeyRing(path, every_s=0.0)
     credential = ring.create("a", Role.READER)
     path.write_text(body)
     with pytest.raises(Unavailable):
