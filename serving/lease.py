@@ -180,12 +180,14 @@ class LeaseClient:
     async def _apply(self, grant: Grant, sent: float) -> None:
         self._granting = not grant.halted
         if self._lease.must_stop(grant):
+            news = self._emitting or grant.halt_epoch != self._lease.confirmed
             self._lease.revoke()
             self._lease.halted = True
-            await self._emission.stop()
-            self._emitting = False
+            if news:
+                await self._emission.stop()
+                self._emitting = False
+                _log.info("halt epoch", epoch=grant.halt_epoch, halted=grant.halted)
             self._lease.stopped(grant)
-            _log.info("halt epoch", epoch=grant.halt_epoch, halted=grant.halted)
         else:
             self._lease.extend(sent, grant.lease_s)
         self._emission.use_canary_share(grant.canary_share)
