@@ -39,7 +39,8 @@ Flags = npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
 Out = npt.NDArray[np.float32]
 
 # The definition that the code below computes. It is pinned here because the compiler's cache looks
-# at the age of this file alone: whoever changes ``feature_spec`` must touch this file too.
+# at the age of this file alone: whoever changes ``feature_spec`` must touch this file too. Another
+# order of operations rounds otherwise, and then training ends in other weights.
 if (
     feature_digest() != "af7b8acd974e76cb579d44ad9c11ec7a5cd3ef6a215a30553ceb276fef4800c1"
 ):  # pragma: no cover
@@ -109,8 +110,8 @@ def _walk_sd(span: int) -> float:
     return kept / math.sqrt(1.0 - kept * kept)
 
 
-_PER_SD_5, _PER_SD_21, _PER_SD_63, _PER_SD_126 = (1.0 / _walk_sd(s) for s in (5, 21, 63, 126))
-_PER_ROOT_21, _PER_ROOT_26, _PER_ROOT_63, _PER_ROOT_126 = (s**-0.5 for s in (21, 26, 63, 126))
+_SD_5, _SD_21, _SD_63, _SD_126 = (_walk_sd(span) for span in (5, 21, 63, 126))
+_ROOT_21, _ROOT_26, _ROOT_63, _ROOT_126 = (math.sqrt(span) for span in (21, 26, 63, 126))
 
 
 def new_state(n_symbols: int) -> Floats:
@@ -239,28 +240,28 @@ def _absorb_volume(s: Floats, volume: float, priced: bool) -> None:
 
 
 @compiled
-def _emit_moves(s: Floats, per_sigma: float, out: Out) -> None:
+def _emit_moves(s: Floats, sigma: float, out: Out) -> None:
     """Write columns 0 to 9: where the price has gone."""
-    macd = (s[_DIST_26] - s[_DIST_12]) * per_sigma * _PER_ROOT_26
+    macd = (s[_DIST_26] - s[_DIST_12]) / (sigma * _ROOT_26)
     total = s[_GAIN] + s[_LOSS]
-    out[0] = _cut(s[_RET] * per_sigma, LIMIT)
-    out[1] = _cut(s[_DIST_5] * per_sigma * _PER_SD_5, LIMIT)
-    out[2] = _cut(s[_DIST_21] * per_sigma * _PER_SD_21, LIMIT)
-    out[3] = _cut(s[_DIST_63] * per_sigma * _PER_SD_63, LIMIT)
-    out[4] = _cut(s[_DIST_126] * per_sigma * _PER_SD_126, LIMIT)
-    out[5] = _cut((s[_DIST_21] - s[_DIST_5]) * per_sigma * _PER_ROOT_21, LIMIT)
-    out[6] = _cut((s[_DIST_126] - s[_DIST_21]) * per_sigma * _PER_ROOT_126, LIMIT)
+    out[0] = _cut(s[_RET] / sigma, LIMIT)
+    out[1] = _cut(s[_DIST_5] / (sigma * _SD_5), LIMIT)
+    out[2] = _cut(s[_DIST_21] / (sigma * _SD_21), LIMIT)
+    out[3] = _cut(s[_DIST_63] / (sigma * _SD_63), LIMIT)
+    out[4] = _cut(s[_DIST_126] / (sigma * _SD_126), LIMIT)
+    out[5] = _cut((s[_DIST_21] - s[_DIST_5]) / (sigma * _ROOT_21), LIMIT)
+    out[6] = _cut((s[_DIST_126] - s[_DIST_21]) / (sigma * _ROOT_126), LIMIT)
     out[7] = _cut(macd, LIMIT)
-    out[8] = _cut(s[_MACD_SIGNAL] * per_sigma * _PER_ROOT_26, LIMIT)
+    out[8] = _cut(s[_MACD_SIGNAL] / (sigma * _ROOT_26), LIMIT)
     out[9] = 2.0 * s[_GAIN] / total - 1.0 if total > 0.0 else 0.0
 
 
 @compiled
-def _emit_shape(s: Floats, per_sigma: float, out: Out) -> None:
+def _emit_shape(s: Floats, sigma: float, out: Out) -> None:
     """Write columns 10 to 20: how it has moved, and where it lies in its range."""
     var = s[_VAR_32] + _FLOOR_2
     slow = s[_VAR_126] + _FLOOR_2
-    out[10] = _cut(abs(s[_RET]) * per_sigma, LIMIT)
+    out[10] = _cut(abs(s[_RET]) / sigma, LIMIT)
     out[11] = _cut(0.5 * math.log((s[_VAR_5] + _FLOOR_2) / var), LIMIT)
     out[12] = _cut(0.5 * math.log(var / slow), LIMIT)
     out[13] = _cut(0.5 * math.log(slow / (s[_VAR_504] + _FLOOR_2)), LIMIT)
@@ -269,14 +270,14 @@ def _emit_shape(s: Floats, per_sigma: float, out: Out) -> None:
     out[16] = _cut(math.log((s[_FOURTH] + _FLOOR_2 * _FLOOR_2) / (slow * slow)) - _LOG_3, LIMIT)
     out[17] = _cut(s[_LAGGED] / var, 1.0)
     width = s[_HIGH] - s[_LOW]
-    scale = per_sigma * _PER_ROOT_63
-    out[18] = _cut((s[_LOG] - s[_HIGH]) * scale, LIMIT)
-    out[19] = _cut((s[_LOG] - s[_LOW]) * scale, LIMIT)
+    scale = sigma * _ROOT_63
+    out[18] = _cut((s[_LOG] - s[_HIGH]) / scale, LIMIT)
+    out[19] = _cut((s[_LOG] - s[_LOW]) / scale, LIMIT)
     out[20] = 2.0 * (s[_LOG] - s[_LOW]) / width - 1.0 if width > 0.0 else 0.0
 
 
 @compiled
-def _emit_market(s: Floats, per_sigma: float, out: Out) -> None:
+def _emit_market(s: Floats, sigma: float, out: Out) -> None:
     """Write columns 21 to 31: volume, quote, time, and what was seen at all."""
     spread = math.sqrt(s[_LOGV_VAR] + 1e-4)
     for column in range(21, 27):
@@ -287,10 +288,10 @@ def _emit_market(s: Floats, per_sigma: float, out: Out) -> None:
         out[23] = _cut(s[_SIDED] / s[_UNSIDED], 1.0)
     if s[_TRADES] > 0.0:
         vwap = s[_VWAP_TOP] / s[_VWAP_BOTTOM]
-        out[24] = _cut((s[_PRICE] / vwap - 1.0) * per_sigma * _PER_SD_63, LIMIT)
+        out[24] = _cut((s[_PRICE] / vwap - 1.0) / (sigma * _SD_63), LIMIT)
     if s[_ASK] > 0.0:
         mid = 0.5 * (s[_BID] + s[_ASK])
-        out[25] = _cut(math.log1p((s[_ASK] - s[_BID]) / mid * per_sigma), LIMIT)
+        out[25] = _cut(math.log1p((s[_ASK] - s[_BID]) / mid / sigma), LIMIT)
         if s[_PRICES] > 0.0:
             out[26] = _quote_position(s)
     out[27] = s[_PRESSURE]
@@ -302,10 +303,10 @@ def _emit_market(s: Floats, per_sigma: float, out: Out) -> None:
 
 @compiled
 def _emit(s: Floats, out: Out) -> None:
-    per_sigma = 1.0 / math.sqrt(s[_VAR_32] + _FLOOR_2)
-    _emit_moves(s, per_sigma, out)
-    _emit_shape(s, per_sigma, out)
-    _emit_market(s, per_sigma, out)
+    sigma = math.sqrt(s[_VAR_32] + _FLOOR_2)
+    _emit_moves(s, sigma, out)
+    _emit_shape(s, sigma, out)
+    _emit_market(s, sigma, out)
 
 
 @compiled
