@@ -14,10 +14,12 @@ SOURCE: Final = "alpaca"
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _DAY_NS: Final = 86_400_000_000_000
 
-_CTA_NOT_LAST: Final = frozenset("BCHIMNPQRTUVZ47")
-_UTP_NOT_LAST: Final = frozenset("CGHIMNPQRTUVWZ247")
+_CTA_NOT_LAST: Final = frozenset("BCHIMNPQRUVZ47")
+_UTP_NOT_LAST: Final = frozenset("CGHIMNPQRUVWZ247")
 """Sale conditions that do not update the consolidated last price: tapes A and B follow the CTS
-specification's table, tape C the UTP one. Conditional ones (P, Z, 4, G) count as not last."""
+specification's table, tape C the UTP one. Conditional ones (P, Z, 4, G) count as not last. Form T
+is left out of both: it does not move the session's consolidated last, but before the opening and
+after the close there is no other price."""
 _RECORDED_NOT_LAST: Final = frozenset("F4BVCMQ")
 """The rule of the recorded tape's own minute bars, which also leave out sweeps (F); it does not
 hold for a trade marked T."""

@@ -105,7 +105,7 @@ def test_a_trade_is_a_tick_with_the_quote_before_it() -> None:
         (["@"], "C", False, False),
         (["@", "F"], "C", False, False),
         (["@", "I"], "C", False, True),
-        (["@", "T"], "C", False, True),
+        (["@", "T"], "C", False, False),
         (["@", "W"], "C", False, True),
         ([" ", "B"], "A", False, True),
         (["@", "B"], "C", False, False),
