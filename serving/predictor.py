@@ -34,6 +34,7 @@ from relentless.serving.grpc_service import GrpcServer, PredictorService
 from relentless.serving.ingest import AlpacaIngest, StreamReader
 from relentless.serving.lease import Lease, LeaseClient
 from relentless.serving.live import LivePath
+from relentless.serving.model_server.config import declared_labels
 from relentless.serving.pipeline import Lane
 from relentless.serving.ports import Predictor
 from relentless.serving.ring import SignalRing
@@ -85,7 +86,7 @@ def load_engine(folder: Path, server: TfServingPredictor, wait_s: float) -> InPr
         return InProcessEngine(folder, parity_source=server)
     except ModelError as error:
         _log.warning("model server not asked", error=str(error))
-        return InProcessEngine(folder)
+        return InProcessEngine(folder, declared_labels(folder))
 
 
 def new_lane(engine: Predictor, symbols: SymbolDirectory, settings: PredictorSettings) -> Lane:

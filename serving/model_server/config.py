@@ -12,11 +12,13 @@ from typing import Any
 
 from google.protobuf import text_format
 
+from relentless.configs.settings import HERE
 from relentless.proto.errors import InvalidSettings
 from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.versions import Policy
 from relentless.serving.tf_protos import model_server_config_pb2
 
+MODELS_CONFIG = HERE / "tfserving" / "models.config"
 CONTAINER_ROOT = Path("/models")
 
 INVALID_ARGUMENT = 3
@@ -46,6 +48,20 @@ def read_config(path: Path, root: Path) -> tuple[ModelConfig, ...]:
         return from_proto(parsed, root)
     except (OSError, text_format.ParseError, TFError) as error:
         raise InvalidSettings(f"{path}: {error}") from error
+
+
+def declared_labels(folder: Path) -> dict[str, int]:
+    """Give the labels that our own config file declares for the model in a folder.
+
+    For a process that must choose without a server to ask. Only versions that lie there count.
+
+    Raises:
+        InvalidSettings: the file does not parse, or declares no such model.
+    """
+    for config in read_config(MODELS_CONFIG, folder.parent):
+        if config.name == folder.name:
+            return {k: v for k, v in config.labels.items() if (folder / str(v)).is_dir()}
+    raise InvalidSettings(f"{MODELS_CONFIG} declares no model {folder.name}")
 
 
 def from_proto(config: Any, root: Path) -> tuple[ModelConfig, ...]:

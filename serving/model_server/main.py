@@ -19,12 +19,11 @@ from grpc_health.v1 import (  # type: ignore[import-untyped]
 )
 
 from relentless.configs.process import announce, configure_logging
-from relentless.configs.settings import HERE as CONFIGS
 from relentless.configs.settings import Settings
 from relentless.models.manifest import MANIFEST, verify
 from relentless.proto.errors import InvalidSettings, ModelInvalid, ModelUnavailable, RelentlessError
 from relentless.serving.model_server.capi import TFError, library
-from relentless.serving.model_server.config import ModelConfig, read_config
+from relentless.serving.model_server.config import MODELS_CONFIG, ModelConfig, read_config
 from relentless.serving.model_server.manager import Manager
 from relentless.serving.model_server.services import ModelService, PredictionService
 from relentless.serving.model_server.session import SavedModelSession
@@ -33,7 +32,6 @@ from relentless.serving.tf_protos import model_service_pb2_grpc, prediction_serv
 
 log = structlog.get_logger(__name__)
 
-MODELS_CONFIG = CONFIGS / "tfserving" / "models.config"
 SERVICES = ("PredictionService", "ModelService")
 WORKERS = 4
 MAX_RPCS = 256

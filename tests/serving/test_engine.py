@@ -297,3 +297,15 @@ def test_a_silent_parity_source_is_no_verdict(base: Path) -> None:
     with pytest.raises(ModelUnavailable):
         InProcessEngine(base, {"stable": 1}, parity_source=nobody)
     nobody.close()
+
+
+def test_without_a_server_to_ask_the_declared_labels_hold(tmp_path):
+    """The highest version is not stable by being the highest: the config file says which is."""
+    from relentless.configs.settings import Settings
+    from relentless.serving.model_server.config import declared_labels
+
+    settings = Settings()
+    folder = settings.paths.models / settings.model_server.name
+    assert declared_labels(folder) == {"stable": 1, "canary": 2}
+    (tmp_path / settings.model_server.name / "1").mkdir(parents=True)
+    assert declared_labels(tmp_path / settings.model_server.name) == {"stable": 1}

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from relentless.proto.errors import InvalidSettings
 from relentless.serving.model_server.capi import TFError
-from relentless.serving.model_server.config import ModelConfig, read_config
-from relentless.serving.model_server.main import MODELS_CONFIG
+from relentless.serving.model_server.config import MODELS_CONFIG, ModelConfig, read_config
 from relentless.serving.model_server.manager import LOAD_RETRIES, RETRY_S, Manager
 from relentless.serving.model_server.versions import (
     Policy,

@@ -1,11 +1,13 @@
 """``relentless setup``: compile what is compiled and check what is shipped, once, at set-up."""
 
+import logging
 import time
 from datetime import UTC, datetime
 
 import numpy as np
 import typer
 
+from relentless.configs.process import configure_logging
 from relentless.configs.settings import Settings
 
 
@@ -18,10 +20,13 @@ def warm(settings: Settings) -> None:
     from relentless.proto.messages import DailyContext
     from relentless.proto.tick import TICK_DTYPE, TICK_SIZE
     from relentless.serving.engine import InProcessEngine
+    from relentless.serving.model_server.config import declared_labels
     from relentless.serving.pipeline import Lane, activate
 
+    configure_logging("setup", logging.WARNING)
     begun = time.monotonic()
-    engine = InProcessEngine(settings.paths.models / settings.model_server.name)
+    folder = settings.paths.models / settings.model_server.name
+    engine = InProcessEngine(folder, declared_labels(folder))
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     nothing = DailyContext(
         as_of=epoch,
