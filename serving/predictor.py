@@ -17,7 +17,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 import structlog
-import uvloop
 
 from relentless.configs.clock import RunClock
 from relentless.configs.process import announce, configure_logging, stop_event
@@ -242,8 +241,3 @@ async def _end(parts: Parts, tasks: list[asyncio.Task[None]]) -> None:
     await parts.journal.close()
     parts.labels.close()
     parts.engine.close()
-
-
-def main(settings: Settings) -> None:
-    """Run on uvloop."""
-    uvloop.run(run(settings))

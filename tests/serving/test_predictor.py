@@ -34,9 +34,10 @@ from .fake_hub import FakeHub
 
 LIMIT_S = 90.0
 CODE = """
+import uvloop
 from relentless.configs.settings import Settings
-from relentless.serving.predictor import main
-main(Settings())
+from relentless.serving.predictor import run
+uvloop.run(run(Settings()))
 """
 MODEL = REPOSITORY / "models" / "repository" / "relentless_financial"
 pytestmark = pytest.mark.skipif(

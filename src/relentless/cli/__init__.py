@@ -44,7 +44,9 @@ def _run(module: str, process: str) -> None:
     run = importlib.import_module(module).run
     settings = _running()
     if asyncio.iscoroutinefunction(run):
-        asyncio.run(run(settings))
+        import uvloop
+
+        uvloop.run(run(settings))
     else:
         run(settings)
 
