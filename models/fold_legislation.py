@@ -3,15 +3,17 @@
 Below :mod:`relentless.models.fold`; the formulas are :mod:`relentless.models.legislation`'s.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from heapq import nsmallest
 
 from relentless.configs.freshness import Freshness
 from relentless.models.fold_select import Item, worst
 from relentless.models.fold_symbols import MAX_IDS
 from relentless.models.legislation import (
     MAX_PENDING,
+    Bill,
     past_a_chamber,
     read_bill,
     risk_score,
@@ -45,7 +47,7 @@ def legislation_features(
     read = ((read_bill(item.context, trading_date), item) for item in items)
     pending = [(bill, item) for bill, item in read if bill is not None]
     alive = [(bill, item) for bill, item in pending if not item.expired(as_of)]
-    counted = sorted(alive or pending, key=lambda pair: pair[0].order)[: rules.bills_counted]
+    counted = _most_relevant(alive or pending, rules.bills_counted)
     if not counted:
         nothing = FeatureProvenance(source=SOURCE, note="no pending bill is known")
         return LegislationPart(dict.fromkeys((*FEATURES, *EXTRA), nothing), (), {}, ())
@@ -85,3 +87,10 @@ def legislation_features(
         sector_scores(bills) if sectors_fresh else {},
         used,
     )
+
+
+def _most_relevant(bills: Sequence[tuple[Bill, Item]], count: int) -> Sequence[tuple[Bill, Item]]:
+    """Give the first ``count`` in the order of bills; numbers are read only where they decide."""
+    bar = nsmallest(count, (bill.prominence for bill, _ in bills))[-1:]
+    close = [pair for pair in bills if [pair[0].prominence] <= bar]
+    return sorted(close, key=lambda pair: pair[0].order)[:count]

@@ -90,33 +90,33 @@ def select(
     messages come makes no difference.
     """
     standing: dict[Topic, dict[object, _Candidate]] = {topic: {} for topic in _ABOUT}
-    places: dict[Topic | None, tuple[str, Callable[[Mapping[str, Any]], object]]] = {
-        topic: (_OWNER[topic], about) for topic, about in _ABOUT.items()
+    places = {
+        topic: (standing[topic], _OWNER[topic], about, topic is Topic.RATES)
+        for topic, about in _ABOUT.items()
     }
     for sequence, message in messages:
         topic, known_at = message.topic, message.known_at
-        place = places.get(topic)
-        if place is None or topic is None or known_at is None or sequence > head:
+        if topic is None or known_at is None or sequence > head or topic not in places:
             continue
-        owner, about = place
+        kept, owner, about, by_period = places[topic]
         if message.source_agent != owner or message.target_agent not in _EVERYBODY:
             continue
         # In one zone comparisons are ten times as fast; most of a fold's time is spent here.
-        first = known_at.astimezone(UTC)
+        first = known_at if known_at.tzinfo is UTC else known_at.astimezone(UTC)
         if first > as_of:
             continue
-        if topic is Topic.RATES and message.observed_at is not None:
+        if by_period and message.observed_at is not None:
             first = message.observed_at.astimezone(UTC)
         key = about(message.context) or sequence
-        before = standing[topic].get(key)
+        before = kept.get(key)
         if (
             before is None
             or first > before[0]
             or (first == before[0] and _later(message, sequence, before))
         ):
-            standing[topic][key] = (first, sequence, message)
+            kept[key] = (first, sequence, message)
     return {
-        topic: sorted((_item(n, m) for _, n, m in kept.values()), key=lambda item: item.sequence)
+        topic: [_item(n, m) for _, n, m in sorted(kept.values(), key=itemgetter(1))]
         for topic, kept in standing.items()
     }
 

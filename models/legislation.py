@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 STAGE_LAW_RATE: Mapping[str, float] = {
@@ -73,9 +74,14 @@ class Bill:
     sectors: tuple[str, ...]
 
     @property
+    def prominence(self) -> tuple[float, int]:
+        """Sort key: the most relevant first, then the most recent action."""
+        return (-self.weight, -self.latest_action_date.toordinal())
+
+    @property
     def order(self) -> tuple[float, int, tuple[int, int, str, int]]:
-        """Sort key: the most relevant first, then the most recent action, then by number."""
-        return (-self.weight, -self.latest_action_date.toordinal(), number_order(self.bill_id))
+        """The same, and then by number: no two bills are equal."""
+        return (*self.prominence, number_order(self.bill_id))
 
 
 def number_order(bill_id: str) -> tuple[int, int, str, int]:
@@ -91,6 +97,7 @@ def number_order(bill_id: str) -> tuple[int, int, str, int]:
     return (int(congress), _TYPE_ORDER.get(kind, len(_TYPE_ORDER)), kind, int(number))
 
 
+@lru_cache(maxsize=1024)
 def recency(latest_action: date, today: date) -> float:
     """Give a weight in (0, 1] that halves every ``HALF_LIFE_DAYS`` since the latest action."""
     return float(2.0 ** (-max((today - latest_action).days, 0) / HALF_LIFE_DAYS))
@@ -129,17 +136,23 @@ def read_bill(context: Mapping[str, Any], today: date) -> Bill | None:
     if likelihood is not None:
         chance = float(likelihood)
     latest = date.fromisoformat(context["latest_action_date"])
-    categories = context.get("categories") or ()
     fresh_chance = chance * recency(latest, today)
-    rules = max((REGULATION_WEIGHT.get(name, 0.0) for name in categories), default=0.0)
+    category, rules = _weights_of(tuple(context.get("categories") or ()))
     return Bill(
         bill_id=context["bill_id"],
         stage=context["stage"],
-        weight=_weight(fresh_chance, category_weight(categories)),
-        rule_change=_weight(fresh_chance, rules * HORIZON_SHARE),
+        weight=_weight(fresh_chance, category),
+        rule_change=_weight(fresh_chance, rules),
         latest_action_date=latest,
         sectors=tuple(context.get("sectors_affected") or ()),
     )
+
+
+@lru_cache(maxsize=512)
+def _weights_of(categories: tuple[str, ...]) -> tuple[float, float]:
+    """Give the weight of the most relevant category, and of rules within the next 30 days."""
+    rules = max((REGULATION_WEIGHT.get(name, 0.0) for name in categories), default=0.0)
+    return category_weight(categories), rules * HORIZON_SHARE
 
 
 def _weight(fresh_chance: float, share: float) -> float:
