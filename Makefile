@@ -52,6 +52,7 @@ imports: setup-dev
 
 check-day: setup-dev  ## Run the recorded day headless and check its contexts and bars
 	@$(BIN)/python tests/golden/run_day.py
+	@$(BIN)/pytest -q -rs tests/sandbox/test_alpaca.py::test_replayed_trades_make_the_official_minute_bars
 
 soak: setup-dev  ## Every promise at its full counts (hours)
 	@RELENTLESS_SOAK=1 $(BIN)/pytest -q --timeout=7200 $(ARGS)
