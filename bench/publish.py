@@ -1,7 +1,7 @@
 """Durable ``publish_context`` at 16 callers, against a plain tool of the SDK that keeps nothing.
 
-Both servers are processes of their own; the client speaks HTTP/1.1 over kept-alive sockets and parses
-no more than the length of the answer, so that it is not the limit.
+Both servers are processes of their own; the client speaks HTTP/1.1 over kept-alive sockets and
+parses no more than the length of the answer, so that it is not the limit.
 """
 
 import asyncio
