@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from relentless.configs.clock import RunClock
+from relentless.proto.errors import InvalidSettings
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
@@ -217,6 +218,8 @@ class Settings(BaseSettings):
         """Order the sources as the module says."""
         toml = TomlConfigSettingsSource(settings_cls)
         if resolved := os.environ.get("RELENTLESS_SETTINGS"):
+            if not Path(resolved).is_file():
+                raise InvalidSettings(f"RELENTLESS_SETTINGS names {resolved}, which is no file")
             return init_settings, JsonConfigSettingsSource(settings_cls, json_file=resolved), toml
         return init_settings, env_settings, dotenv_settings, toml
 

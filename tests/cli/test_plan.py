@@ -3,12 +3,14 @@
 import json
 import os
 import socket
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from relentless.cli.plan import Wish, newest_run, plan_run
+from relentless.cli import main
+from relentless.cli.plan import Wish, closed_note, newest_run, plan_run
 from relentless.cli.up import Limits
 from relentless.configs.settings import Settings
 from relentless.proto.errors import InvalidSettings
@@ -115,3 +117,82 @@ def test_limits_are_read_and_refused(settings: Settings, tmp_path: Path) -> None
     for bad in ({"for_": "soon", "until": None}, {"for_": None, "until": "late"}):
         with pytest.raises(InvalidSettings):
             Limits.parse(chosen, signals=None, **bad)
+
+
+@pytest.mark.parametrize("speed", [0.0, -3.0, 1e9, float("nan")])
+def test_a_speed_that_no_clock_can_run_at_is_refused(
+    settings: Settings, tmp_path: Path, speed: float
+) -> None:
+    with pytest.raises(InvalidSettings, match="--speed"):
+        plan_run(settings, Wish(speed=speed, state=tmp_path / "var"))
+    assert not (tmp_path / "var").exists()
+
+
+def test_a_state_folder_that_cannot_be_written_is_one_sentence(
+    settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(InvalidSettings, match=r"cannot be written .*--state"):
+        plan_run(settings, Wish(state=file))
+
+
+def test_a_limit_that_is_past_is_refused(settings: Settings, tmp_path: Path) -> None:
+    chosen = plan_run(settings, Wish(state=tmp_path / "var")).settings
+    with pytest.raises(InvalidSettings, match=r"past: the run starts at 05:\d\d ET"):
+        Limits.parse(chosen, None, None, "04:00")
+
+
+@pytest.mark.parametrize(
+    ("moment", "wanted"),
+    [
+        ("2026-11-20T12:00:00-05:00", None),
+        ("2026-11-20T16:00:00-05:00", "Monday 2026-11-23"),
+        ("2026-11-22T08:00:00-05:00", "Monday 2026-11-23"),
+        ("2026-11-27T13:30:00-05:00", "Monday 2026-11-30"),
+        ("2026-11-27T12:59:00-05:00", None),
+    ],
+)
+def test_a_live_run_says_that_the_exchange_is_closed(moment: str, wanted: str | None) -> None:
+    note = closed_note(datetime.fromisoformat(moment))
+    assert note is None if wanted is None else note is not None and wanted in note
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("RELENTLESS_SOURCES", "{bad", "sources"),
+        ("RELENTLESS_HUB__PORT", "abc", "hub.port"),
+        ("RELENTLESS_SETTINGS", "gone.json", "gone.json"),
+    ],
+)
+def test_a_bad_variable_is_one_line_and_code_2(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    wanted: str,
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert _code_of("up", monkeypatch) == 2, "refused before anything starts"
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.startswith("error: ") and wanted in said
+
+
+def test_an_env_file_that_is_not_text_is_one_line_and_code_2(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / ".env").write_bytes(b"FRED_API_KEY=\xff\xfe")
+    assert _code_of("up", monkeypatch) == 2
+    assert capsys.readouterr().err.startswith("error: .env or a settings file is not UTF-8 text")
+
+
+def _code_of(command: str, monkeypatch: pytest.MonkeyPatch) -> object:
+    monkeypatch.setattr("sys.argv", ["relentless", command, "--for", "0s"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code

@@ -31,9 +31,25 @@ OPERATE = "Operate"
 
 def _settings() -> Any:
     """Give the settings of the run, or the defaults."""
-    from relentless.configs.settings import Settings
+    from json import JSONDecodeError
 
-    return Settings()
+    from pydantic_settings import SettingsError
+
+    from relentless.configs.settings import Settings
+    from relentless.proto.errors import InvalidSettings
+
+    try:
+        return Settings()
+    except SettingsError as error:
+        raise InvalidSettings(
+            f"{error}: a whole section is JSON; one value is RELENTLESS_HUB__PORT=9000"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidSettings(f".env or a settings file is not UTF-8 text: {error}") from error
+    except JSONDecodeError as error:
+        raise InvalidSettings(f"the settings file is not JSON: {error}") from error
+    except OSError as error:
+        raise InvalidSettings(f"the settings cannot be read: {error}") from error
 
 
 def _run(module: str, process: str) -> None:

@@ -8,16 +8,17 @@ import shutil
 import socket
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from relentless.cli.supervisor import Spec
 from relentless.configs.clock import EASTERN
-from relentless.configs.settings import Settings
-from relentless.proto.errors import InvalidSettings
+from relentless.configs.sessions import is_session, next_session, session_close
+from relentless.configs.settings import ClockSettings, Settings
+from relentless.proto.errors import InvalidInput, InvalidSettings
 
 KEPT_RUNS = 3
 SANDBOX_KEY = "sandbox"
@@ -69,10 +70,20 @@ def plan_run(settings: Settings, wish: Wish) -> Plan:
     if live:
         recordings = None
     notes: list[str] = []
+    if live and (closed := closed_note(datetime.now(UTC))):
+        notes.append(closed)
+    clock = _clock(settings, wish, live)
     root = (wish.state or settings.paths.state).resolve()
-    state = _state_folder(root, settings, live)
+    try:
+        state = _state_folder(root, settings, live)
+        _share_keys(root, state)
+    except OSError as error:
+        raise InvalidSettings(
+            f"the state folder {root} cannot be written ({error.strerror}); "
+            "give another with --state"
+        ) from error
     update: dict[str, Any] = {
-        "clock": _clock(settings, wish, live),
+        "clock": clock,
         "paths": settings.paths.model_copy(update={"state": state}),
         "recordings": recordings.resolve() if recordings else None,
     }
@@ -80,7 +91,6 @@ def plan_run(settings: Settings, wish: Wish) -> Plan:
     host, port = update["sandbox"].host, update["sandbox"].port
     update["sources"] = _sources(settings, keys if live else {}, host, port, recordings, notes)
     resolved = settings.model_copy(update=update)
-    _share_keys(root, state)
     file = state / "settings.json"
     _write_private(file, resolved.dump())
     title = _title(resolved, live, recordings)
@@ -123,7 +133,7 @@ def _share_keys(root: Path, state: Path) -> None:
         link.symlink_to(os.path.relpath(root / "keys", state))
 
 
-def _clock(settings: Settings, wish: Wish, live: bool) -> Any:
+def _clock(settings: Settings, wish: Wish, live: bool) -> ClockSettings:
     if live:
         return settings.clock.model_copy(update={"mode": "live", "speed": 1.0})
     start = settings.clock.start
@@ -134,10 +144,25 @@ def _clock(settings: Settings, wish: Wish, live: bool) -> Any:
             ).replace(tzinfo=EASTERN)
         except ValueError as error:
             raise InvalidSettings(f"--start is a market time such as 05:25: {error}") from error
-    speed = wish.speed or settings.clock.speed
-    return settings.clock.model_copy(
-        update={"mode": "day", "start": start, "speed": speed, "epoch": time.time()}
-    )
+    speed = settings.clock.speed if wish.speed is None else wish.speed
+    try:
+        return ClockSettings(mode="day", start=start, speed=speed, epoch=time.time())
+    except ValidationError as error:
+        raise InvalidSettings(f"--speed is above 0 and at most 100,000, not {speed:g}") from error
+
+
+def closed_note(now: datetime) -> str | None:
+    """Say that the exchange trades no more on this day, and when it does; None where it does."""
+    today = now.astimezone(EASTERN).date()
+    try:
+        if is_session(today) and now < session_close(today):
+            return None
+        return (
+            f"the exchange is closed; its next session is {next_session(today):%A %Y-%m-%d}: "
+            "until then no context is built on schedule and few ticks or none come"
+        )
+    except InvalidInput as error:
+        return str(error)
 
 
 def _sources(

@@ -52,6 +52,8 @@ class Limits:
                 raise InvalidSettings(
                     f"--until takes a market time such as 09:45: {error}"
                 ) from error
+            if moment <= now:
+                raise InvalidSettings(f"--until {until} is past: the run starts at {now:%H:%M} ET")
         return cls(seconds, signals, moment)
 
 
