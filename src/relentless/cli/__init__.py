@@ -277,9 +277,11 @@ def train(
 @app.command(hidden=True)
 def setup() -> None:
     """Compile what is compiled, so that the first run does not wait for it."""
+    from relentless.cli.bytecode import write_bytecode
     from relentless.cli.warm import warm
 
     warm(_settings())
+    write_bytecode()
 
 
 def main() -> None:
