@@ -22,7 +22,7 @@ from relentless.proto.messages import (
     Quality,
     Topic,
 )
-from relentless.store.ports import Entry, Journal, Kind, NewEntry, OnlineStore
+from relentless.store.ports import Entry, Journal, Kind, NewEntry
 
 PAGE: Final = 5_000
 
@@ -34,13 +34,11 @@ class ContextStore:
         self,
         journal: Journal,
         exchange: MessageExchange,
-        online: OnlineStore,
         clock: Clock,
         rules: Freshness,
     ) -> None:
         self._journal = journal
         self._exchange = exchange
-        self._online = online
         self._clock = clock
         self.rules = rules
         self._building = asyncio.Lock()
@@ -60,7 +58,7 @@ class ContextStore:
             Kind.CONTEXT, known_by_ns=now_ns, limit=100, newest_first=True
         )
         if found:
-            await self.activate(_context(max(found, key=lambda entry: entry.known_at_ns)))
+            self.activate(_context(max(found, key=lambda entry: entry.known_at_ns)))
 
     async def get(self, day: date | None, as_of: datetime | None) -> DailyContext:
         """Give the newest context, the last of a day, or a day's as it was known at a time."""
@@ -115,7 +113,7 @@ class ContextStore:
         )
         await self._exchange.announce(_notice(context, self._clock.now()), entry)
         self.built += 1
-        await self.activate(context)
+        self.activate(context)
         return context
 
     async def kept(self, day: date, as_of: datetime) -> DailyContext | None:
@@ -127,13 +125,12 @@ class ContextStore:
                 return _context(entry)
         return None
 
-    async def activate(self, context: DailyContext) -> None:
+    def activate(self, context: DailyContext) -> None:
         """Make a context the newest, unless one of a later moment, not to come, is."""
         latest = self.latest
         if latest is not None and context.as_of < latest.as_of <= self._clock.now():
             return
         self.latest = context
-        await self._online.put_context(context)
         for listener in self._listeners:
             listener()
 

@@ -89,7 +89,7 @@ class Coordinator:
     async def _build(self, day: date, as_of: datetime) -> None:
         kept = await self._contexts.kept(day, as_of)
         if kept is not None:
-            await self._contexts.activate(kept)
+            self._contexts.activate(kept)
             return
         await self._agents_done(as_of)
         context = await self._contexts.build(as_of)

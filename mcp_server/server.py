@@ -28,6 +28,7 @@ from relentless.mcp_server.exchange import MessageExchange
 from relentless.mcp_server.feed_tap import FeedTap
 from relentless.mcp_server.http import HttpServer, application, bind
 from relentless.mcp_server.inference import ModelInference
+from relentless.mcp_server.mirror import Mirror
 from relentless.mcp_server.protocol import Protocol
 from relentless.mcp_server.registry import Registry
 from relentless.mcp_server.resources import (
@@ -66,6 +67,7 @@ class Hub:
     registry: Registry
     contexts: ContextStore
     coordinator: Coordinator
+    mirror: Mirror
     control: LeaseControl
     tap: FeedTap
     push: Push
@@ -114,7 +116,8 @@ def _wire(
     push = Push()
     registry = Registry(journal, settings.hub.agent_lease_s)
     exchange = MessageExchange(journal, clock, registry.topic_of)
-    contexts = ContextStore(journal, exchange, online, clock, freshness.load())
+    contexts = ContextStore(journal, exchange, clock, freshness.load())
+    mirror = Mirror(online, lambda: contexts.latest)
     coordinator = Coordinator(
         contexts,
         registry,
@@ -135,6 +138,7 @@ def _wire(
     inference = ModelInference(
         settings.model_server, clock, lambda: contexts.latest, lambda: tap.symbols
     )
+    contexts.on_changed(mirror.on_changed)
     contexts.on_changed(control.pulse.beat)
     contexts.on_changed(lambda: push.changed(DAILY))
     registry.on_changed(lambda: push.changed(AGENTS))
@@ -156,7 +160,19 @@ def _wire(
     toolbox = Toolbox(families, gate)
     protocol = Protocol(toolbox, resources, push, gate)
     app = application(settings.hub, protocol.server, toolbox, verification, control)
-    hub = Hub(app, protocol, journal, exchange, registry, contexts, coordinator, control, tap, push)
+    hub = Hub(
+        app,
+        protocol,
+        journal,
+        exchange,
+        registry,
+        contexts,
+        coordinator,
+        mirror,
+        control,
+        tap,
+        push,
+    )
     return hub, inference
 
 
@@ -176,7 +192,9 @@ async def serve(settings: Settings, *, stop: asyncio.Event | None = None) -> Non
         server = HttpServer(hub.app, hub.before_end)
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve([listener]))
-            workers = [group.create_task(hub.coordinator.run()), group.create_task(hub.tap.run())]
+            workers = [
+                group.create_task(part.run()) for part in (hub.coordinator, hub.mirror, hub.tap)
+            ]
             ready, ended = (group.create_task(each.wait()) for each in (server.ready, stop))
             await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
             if ready.done():
