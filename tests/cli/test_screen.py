@@ -1,13 +1,17 @@
 """The screen and the lines, drawn from a snapshot."""
 
 import io
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from relentless.cli.plan import Plan, Wish, plan_run
+from relentless.cli.report import JsonReporter
 from relentless.cli.screen import connect_lines, describe, draw, in_order
+from relentless.cli.supervisor import Supervisor
 from relentless.cli.view import Snapshot
 from relentless.configs.settings import Settings
 from relentless.proto.signal import Action, Flag, Signal
@@ -94,6 +98,44 @@ def test_a_small_terminal_still_shows_the_figures_and_the_last_frame(plan: Plan)
     shown = text(plan, full(plan), 80, 24)
     assert "p50 41 us" in shown and SIGNAL.pack().hex()[:20] in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
+    for wanted in ("SYNTHETIC", "fed_funds_rate", "missing", "FredAgent degraded", "synthetic"):
+        assert wanted in shown, wanted
+    pasted = "".join(line.rstrip() for line in shown.splitlines()[-3:])
+    assert pasted.endswith('reader.key)"'), "the line to paste is whole"
+
+
+def test_the_newest_events_are_the_ones_shown(plan: Plan) -> None:
+    snapshot = full(plan)
+    snapshot.events.extend(f"event {number}." for number in range(50))
+    for width, height in ((80, 24), (120, 40), (180, 50)):
+        shown = text(plan, snapshot, width, height)
+        assert "event 49." in shown and "event 48." in shown and "event 0." not in shown
+
+
+def test_moved_ports_and_other_notes_are_on_the_screen(plan: Plan) -> None:
+    noted = replace(plan, notes=("hub: port 8765 is in use, so 40000 it is",))
+    for width, height in ((80, 24), (120, 40)):
+        assert "note: hub: port 8765 is in use, so 40000" in text(noted, full(plan), width, height)
+
+
+def test_scripts_are_told_where_things_are_and_how_it_ended(
+    plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs = plan.settings.paths.state / "logs"
+    logs.mkdir()
+    figures = {"fills": 2, "equity": 1_000_001.5, "realised": 1.0, "unrealised": 0.5}
+    (logs / "trade.log").write_text(json.dumps({"event": "blotter", **figures}) + "\n{}\n")
+    reporter = JsonReporter(plan, full(plan))
+    with reporter:
+        pass
+    reporter.summary(Supervisor(logs, {}, lambda *_: None))
+    run, end = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert run["event"] == "run" and run["hub"] == plan.settings.hub.url
+    assert Path(run["settings"]).is_file()
+    assert end["event"] == "end" and end["paper"] == figures
+    assert describe("end", end).endswith(
+        "paper trading: 2 fills, equity 1,000,001.50 (realised +1.00, unrealised +0.50)"
+    )
 
 
 def test_an_empty_run_can_be_drawn(plan: Plan) -> None:

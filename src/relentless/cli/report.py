@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.live import Live
 
 from relentless.cli.plan import Plan
-from relentless.cli.screen import describe, draw
+from relentless.cli.screen import connect_lines, describe, draw
 from relentless.cli.supervisor import Supervisor
 from relentless.cli.view import Snapshot
 
 SUMMARY_EVERY_S = 10.0
+BLOTTER = ("fills", "cash", "equity", "realised", "unrealised", "positions", "note")
 
 
 class Reporter(ABC):
@@ -70,9 +71,39 @@ class Reporter(ABC):
             "state": str(self.plan.settings.paths.state),
         }
 
+    def blotter(self) -> dict[str, Any]:
+        """Give the paper trading agent's last figures, as it logged them; empty where none are."""
+        try:
+            log = (self.plan.settings.paths.state / "logs" / "trade.log").read_text()
+        except OSError:
+            return {}
+        for line in reversed(log.splitlines()):
+            if '"event": "blotter"' in line:
+                said = json.loads(line)
+                return {key: said[key] for key in BLOTTER if key in said}
+        return {}
+
 
 class JsonReporter(Reporter):
     """One JSON object a line on standard output."""
+
+    def __enter__(self) -> Self:
+        """Say what runs, and where."""
+        settings = self.plan.settings
+        self.event(
+            "run",
+            {
+                "title": self.plan.title,
+                "notes": self.plan.notes,
+                "hub": settings.hub.url,
+                "feed": f"{settings.predictor.host}:{settings.predictor.feed_port}",
+                "grpc": f"{settings.predictor.host}:{settings.predictor.grpc_port}",
+                "keys": str((settings.paths.state / "keys").resolve()),
+                "state": str(settings.paths.state),
+                "settings": str(self.plan.file),
+            },
+        )
+        return self
 
     def event(self, kind: str, fields: dict[str, Any]) -> None:
         """Tell one event."""
@@ -87,7 +118,8 @@ class JsonReporter(Reporter):
     def summary(self, supervisor: Supervisor) -> None:
         """Tell the figures and the restarts."""
         restarts = {name: child.restarts for name, child in supervisor.children.items()}
-        self.event("end", {**self.facts(), "restarts": restarts})
+        paper = self.blotter()
+        self.event("end", {**self.facts(), "restarts": restarts, "paper": paper})
 
 
 class PlainReporter(Reporter):
@@ -99,6 +131,8 @@ class PlainReporter(Reporter):
         print(f"relentless: {self.snapshot.title}", flush=True)
         for note in self.plan.notes:
             print(f"  note: {note}", flush=True)
+        for line in connect_lines(self.plan):
+            print(f"  {line}", flush=True)
         return self
 
     def event(self, kind: str, fields: dict[str, Any]) -> None:
@@ -113,7 +147,7 @@ class PlainReporter(Reporter):
 
     def summary(self, supervisor: Supervisor) -> None:
         """Tell the figures and where things lie."""
-        self.event("end", self.facts())
+        self.event("end", {**self.facts(), "paper": self.blotter()})
         print(f"saved: {self.plan.settings.paths.state}", flush=True)
 
 
@@ -159,7 +193,8 @@ class ScreenReporter(Reporter):
 
     def summary(self, supervisor: Supervisor) -> None:
         """Leave the figures and the paths on the terminal."""
-        self._console.print(describe("end", self.facts()))
+        said = describe("end", {**self.facts(), "paper": self.blotter()})
+        self._console.print(said, highlight=False)
         self._console.print(f"saved: {self.plan.settings.paths.state}")
         for line in self.snapshot.events:
             if line.startswith("failed"):
