@@ -254,16 +254,15 @@ def _specs(settings: Settings) -> tuple[Spec, ...]:
         source.url.startswith((f"http://{settings.sandbox.host}", f"ws://{settings.sandbox.host}"))
         for source in (settings.sources.fred, settings.sources.congress, settings.sources.alpaca)
     )
-    specs = [Spec("hub", ("hub",), 3)]
-    if sandboxed:
-        specs.append(Spec("sandbox", ("sandbox",), 4))
+    specs = [Spec("sandbox", ("sandbox",), 4)] if sandboxed else []
+    specs += [
+        Spec("predictor", ("predictor",), 2),
+        Spec("agents", ("agents",), 1),
+        Spec("hub", ("hub",), 3),
+    ]
     if not settings.model_server.external:
         specs.append(Spec("model-server", ("model-server",), 3))
-    specs += [
-        Spec("agents", ("agents",), 1),
-        Spec("predictor", ("predictor",), 2),
-        Spec("trade", ("trade",), 1),
-    ]
+    specs.append(Spec("trade", ("trade",), 1, after="predictor"))
     return tuple(specs)
 
 

@@ -34,6 +34,8 @@ class Spec:
     name: str
     arguments: tuple[str, ...]
     stage: int
+    after: str | None = None
+    """The process that it has no use without: it starts once that one is ready."""
 
 
 @dataclass
@@ -114,6 +116,8 @@ class Supervisor:
 
     async def _keep(self, child: Child) -> None:
         pause = FIRST_PAUSE_S
+        if child.spec.after in self.children:
+            await self.children[child.spec.after].ready.wait()
         while not self._ending:
             begun = time.monotonic()
             code = await self._run_once(child)

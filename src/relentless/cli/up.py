@@ -6,17 +6,19 @@ import re
 import time
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relentless.cli.plan import Plan
-from relentless.cli.report import Reporter, choose_reporter
 from relentless.cli.supervisor import Supervisor
-from relentless.cli.view import Snapshot, Watcher
 from relentless.configs.clock import EASTERN
 from relentless.configs.process import configure_logging, stop_event
 from relentless.configs.settings import Settings
 from relentless.proto.errors import InvalidSettings, RelentlessError
 from relentless.store.keys import ensure_local
+
+if TYPE_CHECKING:  # what shows a run is imported while its processes start
+    from relentless.cli.report import Reporter
+    from relentless.cli.view import Watcher
 
 START_TIMEOUT_S = 90.0
 
@@ -60,54 +62,59 @@ class Limits:
 async def run_up(plan: Plan, limits: Limits, *, as_json: bool) -> int:
     """Run until Ctrl-C or a limit; give the exit code."""
     stop = stop_event()
-    snapshot = Snapshot(plan.title)
-    reporter = choose_reporter(plan, snapshot, as_json=as_json)
+    begun = time.monotonic()
     ensure_local(plan.settings.paths.state)
+    early: list[tuple[str, dict[str, Any]]] = []
+    tell = early.append
 
     def on_process(event: str, name: str, fields: dict[str, Any]) -> None:
-        reporter.event(event, {"process": name, **fields})
+        tell((event, {"process": name, **fields}))
 
     logs = plan.settings.paths.state / "logs"
     logs.mkdir(exist_ok=True)
     supervisor = Supervisor(logs, {"RELENTLESS_SETTINGS": str(plan.file)}, on_process)
     code = 0
-    with (logs / "up.log").open("a", buffering=1) as log, reporter:
+    with (logs / "up.log").open("a", buffering=1) as log, contextlib.ExitStack() as shown:
         configure_logging("up", stream=log)
         try:
             async with supervisor:
-                code = await _supervise(plan, limits, supervisor, reporter, snapshot, stop)
+                for spec in plan.specs:
+                    supervisor.start(spec)
+                reporter, watcher = await asyncio.to_thread(_show, plan, begun, as_json=as_json)
+                shown.enter_context(reporter)
+                for told in early:
+                    reporter.event(*told)
+                tell = lambda told: reporter.event(*told)  # noqa: E731
+                code = await _supervise(plan, limits, supervisor, reporter, watcher, stop)
                 reporter.event("ending", {})
-        except (RelentlessError, ExceptionGroup) as error:
-            reporter.event("failed", {"error": str(_cause(error))})
+        except RelentlessError as error:
+            reporter.event("failed", {"error": str(error)})
             code = 1
     reporter.summary(supervisor)
     return code
 
 
-def _cause(error: Exception) -> Exception:
-    """Give the error of ours inside groups; anything else is a defect and goes on up."""
-    while isinstance(error, ExceptionGroup):
-        ours = error.subgroup(RelentlessError)
-        if ours is None:
-            raise error
-        error = ours.exceptions[0]
-    return error
+def _show(plan: Plan, begun: float, *, as_json: bool) -> "tuple[Reporter, Watcher]":
+    """Give what shows a run that began at ``begun`` (monotonic seconds)."""
+    from relentless.cli.report import choose_reporter
+    from relentless.cli.view import Snapshot, Watcher
+
+    snapshot = Snapshot(plan.title)
+    reporter = choose_reporter(plan, snapshot, as_json=as_json)
+    return reporter, Watcher(plan.settings, snapshot, reporter.event, begun)
 
 
 async def _supervise(
     plan: Plan,
     limits: Limits,
     supervisor: Supervisor,
-    reporter: Reporter,
-    snapshot: Snapshot,
+    reporter: "Reporter",
+    watcher: "Watcher",
     stop: asyncio.Event,
 ) -> int:
     reporter.attach(supervisor)
-    watcher = Watcher(plan.settings, snapshot, reporter.event)
-    for spec in plan.specs:
-        supervisor.start(spec)
     tasks = [
-        asyncio.create_task(watcher.watch()),
+        asyncio.create_task(_watch(watcher, supervisor)),
         asyncio.create_task(reporter.refresh()),
         asyncio.create_task(_reach(limits, plan.settings, watcher)),
         asyncio.create_task(stop.wait()),
@@ -127,11 +134,17 @@ async def _supervise(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def _watch(watcher: "Watcher", supervisor: Supervisor) -> None:
+    """Ask the hub and read the feed once there is something to ask."""
+    await supervisor.children["hub"].ready.wait()
+    await watcher.watch()
+
+
 async def _all_ready(plan: Plan, supervisor: Supervisor) -> None:
     await supervisor.wait_ready([spec.name for spec in plan.specs], START_TIMEOUT_S)
 
 
-async def _reach(limits: Limits, settings: Settings, watcher: Watcher) -> None:
+async def _reach(limits: Limits, settings: Settings, watcher: "Watcher") -> None:
     """Return once the first limit is reached; never without one."""
     clock = settings.run_clock()
     begun = time.monotonic()

@@ -10,15 +10,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from relentless.configs.clock import from_ns
 from relentless.configs.settings import Settings
 from relentless.proto.errors import RelentlessError
 from relentless.proto.signal import Flag, Signal
 from relentless.serving.clients.feed import FeedClient, Received
-from relentless.serving.clients.hub import HubClient
 from relentless.store.keys import local_credential
+
+if TYPE_CHECKING:
+    from relentless.serving.clients.hub import HubClient
 
 POLL_S = 0.5
 KEPT_SIGNALS = 64
@@ -49,10 +52,12 @@ class Snapshot:
 class Watcher:
     """Keeps a snapshot fresh and says what happened."""
 
-    def __init__(self, settings: Settings, snapshot: Snapshot, notify: Notify) -> None:
+    def __init__(
+        self, settings: Settings, snapshot: Snapshot, notify: Notify, begun: float
+    ) -> None:
         self._settings = settings
         self._notify = notify
-        self._begun = time.monotonic()
+        self._begun = begun
         self._symbols_known = False
         self.snapshot = snapshot
         self.signalled = asyncio.Event()
@@ -64,17 +69,19 @@ class Watcher:
             group.create_task(self._listen())
 
     async def _poll(self) -> None:
+        # The protocol's library takes a second to import: in a thread, once there is a hub.
+        clients = await asyncio.to_thread(import_module, "relentless.serving.clients.hub")
         credential = local_credential(self._settings.paths.state, "reader")
         while True:
             try:
-                async with HubClient(self._settings.hub.url, credential) as hub:
+                async with clients.HubClient(self._settings.hub.url, credential) as hub:
                     while True:
                         await self._look(hub)
                         await asyncio.sleep(POLL_S)
             except (RelentlessError, OSError, ExceptionGroup):
                 await asyncio.sleep(POLL_S)
 
-    async def _look(self, hub: HubClient) -> None:
+    async def _look(self, hub: "HubClient") -> None:
         snapshot = self.snapshot
         snapshot.status = (await hub.call("get_status"))["status"]
         snapshot.stats = next(iter(snapshot.status["predictors"].values()), {})
