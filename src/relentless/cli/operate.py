@@ -1,6 +1,7 @@
 """The operator's commands against a running hub, and the keys."""
 
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,8 @@ from relentless.proto.messages import Topic
 from relentless.serving.clients.hub import HubClient
 from relentless.store.keys import KeyRing, local_credential
 from relentless.store.ports import Role
+
+PIPE_WIDTH = 160
 
 
 @asynccontextmanager
@@ -52,7 +55,7 @@ async def show_context(settings: Settings, *, as_json: bool) -> None:
             f"{item.source}{' (synthetic)' if item.origin == 'synthetic' else ''}",
             f"[{QUALITY_STYLE[item.quality]}]{item.quality}",
         )
-    console = Console()
+    console = _console()
     console.print(table)
     console.print(f"context {context.context_id}")
     if context.pending_bills:
@@ -86,17 +89,23 @@ def create_key(
 def list_keys(settings: Settings) -> None:
     """Print the keys, without their secrets."""
     table = Table()
-    for column in ("id", "name", "role", "topics", "expires", "revoked"):
-        table.add_column(column, no_wrap=True)
+    table.add_column("id", no_wrap=True, min_width=16)  # whole: revoke takes it
+    for column in ("name", "role", "topics", "expires", "revoked"):
+        table.add_column(column, overflow="fold")
     for key in _ring(settings).keys():  # noqa: SIM118 - not a mapping
         table.add_row(*_key_row(key))
-    Console().print(table)
+    _console().print(table)
 
 
 def revoke_key(settings: Settings, key_id: str) -> None:
     """Revoke a key."""
     _ring(settings).revoke(key_id)
     typer.echo(f"revoked {key_id}; running processes notice within a second")
+
+
+def _console() -> Console:
+    """Give a console as wide as the terminal, and wide where there is none to fit."""
+    return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
 
 
 def _ring(settings: Settings) -> KeyRing:
