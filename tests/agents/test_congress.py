@@ -3,7 +3,7 @@
 import dataclasses
 import json
 
-import httpx
+import httpx2 as httpx
 import pytest
 
 from relentless.agents.congress import CongressAgent

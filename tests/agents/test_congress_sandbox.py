@@ -2,7 +2,7 @@
 
 from contextlib import asynccontextmanager
 
-import httpx
+import httpx2 as httpx
 import pytest
 
 from relentless.agents.base import Run
