@@ -118,9 +118,15 @@ class Registry:
             self._agents[caller.name] = replace(agent, seen=self._monotonic())
 
     def topic_of(self, caller: Principal) -> Topic:
-        """Give the topic of a message that names none: the sender's only one, else ``note``."""
+        """Give the topic of a message that names none: the sender's only one, else ``note``.
+
+        Its topics are those it registered; before it has, those its key permits. ``note``, which
+        anybody may publish, does not count beside another.
+        """
         agent = self._agents.get(caller.name)
-        return agent.topics[0] if agent is not None and len(agent.topics) == 1 else Topic.NOTE
+        topics = caller.topics if agent is None else agent.topics
+        own = [topic for topic in topics if topic is not Topic.NOTE]
+        return own[0] if len(own) == 1 else Topic.NOTE
 
     def agents(self) -> list[AgentView]:
         """Give every agent, by name."""

@@ -9,6 +9,7 @@ import pytest
 from relentless.mcp_server.server import Hub
 from relentless.proto.errors import Conflict, Forbidden, InvalidInput, InvalidMessage
 from relentless.proto.messages import Topic
+from relentless.store.ports import Role
 
 from .helpers import START, news, principal
 
@@ -29,8 +30,18 @@ async def test_the_example_message_is_stored_as_it_stands(hub: Hub) -> None:
     assert news().items() <= stored.message.items()
 
 
-async def test_a_message_without_topic_from_an_unregistered_sender_is_a_note(hub: Hub) -> None:
+async def test_without_registering_the_keys_only_topic_is_meant(hub: Hub) -> None:
     await hub.exchange.publish(NEWS, [news()])
+    page = await hub.exchange.read(NEWS, topic=Topic.NEWS, inbox=False, after=0, limit=10)
+    assert len(page.messages) == 1
+
+
+@pytest.mark.parametrize("topics", [(Topic.NOTE,), (Topic.NEWS, Topic.INSIDER, Topic.NOTE)])
+async def test_a_sender_of_no_or_several_topics_means_a_note(
+    hub: Hub, topics: tuple[Topic, ...]
+) -> None:
+    sender = principal("Somebody", Role.AGENT, *topics)
+    await hub.exchange.publish(sender, [news(source_agent="Somebody")])
     page = await hub.exchange.read(NEWS, topic=Topic.NOTE, inbox=False, after=0, limit=10)
     assert len(page.messages) == 1
 
