@@ -44,14 +44,21 @@ class CredentialInterceptor(ServerInterceptor):
         return _refusing(handler, *refusal)
 
     def _refusal(self, details: grpc.HandlerCallDetails) -> tuple[grpc.StatusCode, str] | None:
+        if not (credential := _credential(details)):
+            return (
+                grpc.StatusCode.UNAUTHENTICATED,
+                "no API key: send it as the metadata authorization: Bearer <key>",
+            )
         try:
-            principal = self._verifier.verify(_credential(details))
+            principal = self._verifier.verify(credential)
         except Unauthenticated as error:
             return grpc.StatusCode.UNAUTHENTICATED, str(error)
         except Unavailable as error:
             return grpc.StatusCode.UNAVAILABLE, str(error)
         if principal.role not in self._roles:
-            return grpc.StatusCode.PERMISSION_DENIED, f"a key of role {principal.role} may not"
+            may = ", ".join(sorted(self._roles))
+            said = f"a key of role {principal.role} may not call this; one of role {may} may"
+            return grpc.StatusCode.PERMISSION_DENIED, said
         return None
 
 
