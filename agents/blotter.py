@@ -1,6 +1,6 @@
 """The paper trading agent's book: positions, cash, fills, profit and loss. Pure.
 
-A fill is made at the reference price that the signal carries (``models.policy.reference_price``:
+A fill is made at the reference price that the signal carries (``models.levels.reference_price``:
 the price of the tick behind it), in whole shares, without spread, fees or impact. So the profit
 shown here is an upper bound of what the same signals would have earned, and says so.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from relentless.models.policy import reference_price
+from relentless.models.levels import reference_price
 from relentless.proto.signal import Action, Flag, Signal
 
 REBALANCE = 0.1

@@ -19,7 +19,7 @@ the quoted spread over the mid price (``NO_QUOTE_COST`` without a quote), heads 
   ``annual = s * sqrt(TRADING_SECONDS / seconds between price ticks)``.
 * ``price_target = p * (1 + side * K_TARGET * s)`` and ``stop_loss = p * (1 - side * K_STOP * s)``,
   both ``p`` on hold. So ``p`` is always ``(K_STOP * price_target + K_TARGET * stop_loss) /
-  (K_STOP + K_TARGET)``: the frame carries its reference price (:func:`reference_price`).
+  (K_STOP + K_TARGET)``: the frame carries its reference price (``levels.reference_price``).
 * ``risk_score = round(255 * risk)``; ``urgency = round(255 * (1 - cost / |mu|))``, the share of the
   expected move that is left after crossing the spread; 0 on hold and where nothing is left.
 """
@@ -32,11 +32,8 @@ import numpy.typing as npt
 
 from relentless.models.compiled import compiled
 from relentless.models.feature_spec import FLOOR, PLAUSIBLE, SIGMA_SPAN
+from relentless.models.levels import K_STOP, K_TARGET
 
-K_TARGET = 20.0
-"""Volatilities of one tick from the price to the target: what a random walk covers in 400 ticks."""
-K_STOP = 10.0
-"""And to the stop: 100 ticks, so that the bounce between bid and ask does not reach it."""
 NO_QUOTE_COST = 5e-4
 """Five basis points: assumed where no quote says the cost."""
 TRADING_SECONDS = 252 * 6.5 * 3600.0
@@ -160,11 +157,3 @@ def decide(
     if not math.isfinite(p_up + mu + forward + risk):
         return HOLD, math.nan, math.nan, math.nan, math.nan, 255, 0
     return action, confidence, target, stop, size, int(255.0 * risk + 0.5), urgency
-
-
-def reference_price(price_target: float, stop_loss: float) -> float:
-    """Give the price that a signal was made at, from the two levels it carries.
-
-    Exact up to the frame's float32: within 2e-7 of the tick's price, relatively.
-    """
-    return (K_STOP * price_target + K_TARGET * stop_loss) / (K_STOP + K_TARGET)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from relentless.agents.blotter import Book, Fill, Why
 from relentless.agents.trading import Blotter, TradingAgent
 from relentless.configs.clock import ManualClock
-from relentless.models.policy import K_STOP, K_TARGET
+from relentless.models.levels import K_STOP, K_TARGET
 from relentless.proto.signal import Action, Flag, Signal
 from relentless.serving.clients.feed import FeedClient, Heartbeat, Received
 from relentless.store.journal import open_journal

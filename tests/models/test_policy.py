@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from relentless.models import features, policy
 from relentless.models.feature_spec import FLOOR
+from relentless.models.levels import reference_price
 from relentless.models.policy import BUY, HOLD, SELL, Decision, PolicyLimits
 
 LIMITS = PolicyLimits(enter=0.55, stay=0.51, cost_weight=1.0, max_position=0.8)
@@ -92,7 +93,7 @@ def test_the_reference_price_can_be_read_from_the_frame(
 ) -> None:
     got = Decision(*policy.decide(p_up, expected, ratio, risk, price, 0.0, sigma, 1.0, 0, LIMITS))
     target, stop = float(np.float32(got.price_target)), float(np.float32(got.stop_loss))
-    assert policy.reference_price(target, stop) == pytest.approx(price, rel=3e-7)
+    assert reference_price(target, stop) == pytest.approx(price, rel=3e-7)
 
 
 def test_a_side_once_taken_is_kept_down_to_the_lower_threshold() -> None:

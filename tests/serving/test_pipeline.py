@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from relentless.models import features
-from relentless.models.policy import reference_price
+from relentless.models.levels import reference_price
 from relentless.proto.signal import Action, Flag, Signal, iter_frames
 from relentless.proto.tick import Condition
 from relentless.serving.gates import Reason
