@@ -1,9 +1,9 @@
 """The one way out to upstream sources: timeouts, retries, breaker, rate limit, cache, typed errors.
 
 Agents ask a :class:`Source` for JSON and get an :class:`Answer` or an error of ``proto.errors``;
-they never see httpx2. Everything here runs on wall time and is shared by the agents of a process.
-Below: httpx2 for the wire, stamina for retries, purgatory for the breaker, aiolimiter for the
-rate. A key never reaches a log, an error or an evidence URL.
+they never see httpx. Everything here runs on wall time and is shared by the agents of a process.
+Below: httpx for the wire, stamina for retries, purgatory for the breaker, aiolimiter for the
+rate, hishel for revalidation. A key never reaches a log, an error or an evidence URL.
 """
 
 import asyncio
@@ -15,14 +15,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import httpx2
+import httpx
 import stamina
 from aiolimiter import AsyncLimiter
+from hishel.httpx import AsyncCacheTransport
 from purgatory import AsyncCircuitBreakerFactory
 from purgatory.domain.model import OpenedState
 
 from relentless.agents.runtime.answer import Answer, decode_json, failure, origin_of, redact
-from relentless.agents.runtime.cache import Bodies
+from relentless.agents.runtime.cache import MemoryStorage
 from relentless.agents.runtime.raw import RawStore
 from relentless.configs.settings import SourceSettings
 from relentless.proto.errors import (
@@ -38,7 +39,7 @@ __all__ = ["Answer", "Policy", "Source", "Upstream"]
 
 USER_AGENT = "relentless/0.1 (data agent)"
 
-for _chatty in ("httpx2", "httpcore2"):  # they log whole URLs, keys included
+for _chatty in ("httpx", "httpcore", "hishel"):  # they log whole URLs, keys included
     logging.getLogger(_chatty).setLevel(logging.WARNING)
 
 
@@ -60,7 +61,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class _Fetched:
-    headers: Mapping[str, str]
+    headers: httpx.Headers
     body: bytes
 
 
@@ -71,16 +72,15 @@ class Upstream:
         self,
         raw: Path,
         policy: Policy | None = None,
-        transport: httpx2.AsyncBaseTransport | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.policy = policy or Policy()
         self.raw = RawStore(raw)
-        inner = transport or httpx2.AsyncHTTPTransport(
-            limits=httpx2.Limits(max_connections=32, max_keepalive_connections=16)
+        inner = transport or httpx.AsyncHTTPTransport(
+            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16)
         )
-        self.bodies = Bodies()
-        self.client = httpx2.AsyncClient(
-            transport=inner,
+        self.client = httpx.AsyncClient(
+            transport=AsyncCacheTransport(inner, MemoryStorage(), rfc={"shared": False}),
             headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
         )
         self._breakers = AsyncCircuitBreakerFactory(
@@ -155,7 +155,7 @@ class Source:
             SourceRejected: another 4xx, or a redirect.
             SourceMalformed: too large, or not the JSON it should be.
         """
-        public = httpx2.QueryParams(dict(params or {}))
+        public = httpx.QueryParams(dict(params or {}))
         url = self.settings.url.rstrip("/") + path
         shown = f"{url}?{public}" if public else url
         fetched = await self._guarded(url, public, dict(headers or {}), path)
@@ -173,7 +173,7 @@ class Source:
         return [*self.secret_params.values(), *self.secret_headers.values()]
 
     async def _guarded(
-        self, url: str, params: httpx2.QueryParams, headers: dict[str, str], path: str
+        self, url: str, params: httpx.QueryParams, headers: dict[str, str], path: str
     ) -> _Fetched:
         """Call under the breaker: one call, after its retries, is one success or one failure."""
         breaker = await self.upstream.breakers.get_breaker(self.name)
@@ -187,7 +187,7 @@ class Source:
             ) from None
 
     async def _retried(
-        self, url: str, params: httpx2.QueryParams, headers: dict[str, str], path: str
+        self, url: str, params: httpx.QueryParams, headers: dict[str, str], path: str
     ) -> _Fetched:
         policy = self.upstream.policy
         limiter = self.upstream.limiter(self.name, self.settings.rate_per_min)
@@ -224,48 +224,35 @@ class Source:
         raise SourceUnavailable(self.name, f"{path}: no answer within {policy.budget_s:g} s")
 
     async def _attempt(
-        self, url: str, params: httpx2.QueryParams, headers: dict[str, str], path: str
+        self, url: str, params: httpx.QueryParams, headers: dict[str, str], path: str
     ) -> _Fetched:
         """Ask once. A cached body is used only where the source says that it is unchanged."""
         timeout_s = self.settings.timeout_s
-        whole = params.merge(self.secret_params)
-        key = f"{url}?{whole} {headers} {self.secret_headers}"
-        kept = self.upstream.bodies.get(key)
         try:
             async with (
                 asyncio.timeout(timeout_s),
                 self.upstream.client.stream(
                     "GET",
                     url,
-                    params=whole,
-                    headers={
-                        "Cache-Control": "no-cache",
-                        **(kept.conditions if kept else {}),
-                        **headers,
-                        **self.secret_headers,
-                    },
+                    params=params.merge(self.secret_params),
+                    headers={"Cache-Control": "no-cache", **headers, **self.secret_headers},
                     timeout=timeout_s,
                 ) as response,
             ):
                 body = await self._read(response, path)
-        except (TimeoutError, httpx2.TimeoutException):
+        except (TimeoutError, httpx.TimeoutException):
             raise SourceUnavailable(self.name, f"{path}: no answer in {timeout_s:g} s") from None
-        except httpx2.DecodingError:
+        except httpx.DecodingError:
             raise SourceMalformed(self.name, f"{path}: the compression is damaged") from None
-        except httpx2.HTTPError as error:
+        except httpx.HTTPError as error:
             reason = redact(f"{type(error).__name__} {error}".strip()[:160], self._secrets())
             raise SourceUnavailable(self.name, f"{path}: {reason}") from None
-        if kept is not None and response.status_code == 304:
-            same = kept.confirmed(response.headers)
-            return _Fetched(same.headers, same.body)
         error_or_none = failure(self.name, path, response.status_code, response.headers, body)
-        if error_or_none is not None:
-            raise self._clean(error_or_none)
-        if response.status_code == 200:
-            self.upstream.bodies.keep(key, response.headers, body)
-        return _Fetched(response.headers, body)
+        if error_or_none is None:
+            return _Fetched(response.headers, body)
+        raise self._clean(error_or_none)
 
-    async def _read(self, response: httpx2.Response, path: str) -> bytes:
+    async def _read(self, response: httpx.Response, path: str) -> bytes:
         limit = self.upstream.policy.max_bytes
         body = bytearray()
         async for chunk in response.aiter_bytes():

@@ -1,62 +1,98 @@
-"""Upstream bodies kept in memory, so that one that is unchanged is not sent again.
+"""Upstream answers kept in memory, for hishel: a small least-recently-used storage.
 
-Every request asks the source (:mod:`relentless.agents.http`): a kept body is used only where the
-source says 304, never by its age, because a day may run at any speed. Nothing reaches a disk: what
-a body is kept under holds the credential.
+hishel's own file storages write whole requests, and a request may carry a key; this one keeps
+them in memory only. Every request asks for revalidation (:mod:`relentless.agents.http`), so what
+lies here only ever saves a body that the source says is unchanged.
 """
 
+import uuid
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+from hishel import AsyncBaseStorage, Entry, Headers, Request, Response
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A body with the headers that it came with."""
-
-    headers: dict[str, str]
+@dataclass(slots=True)
+class _Kept:
+    id: uuid.UUID
+    request: Request
+    response: Response
     body: bytes
 
-    @property
-    def conditions(self) -> dict[str, str]:
-        """The headers that ask for the body only where it has changed (RFC 9110, section 13)."""
-        asked = (("If-None-Match", "etag"), ("If-Modified-Since", "last-modified"))
-        return {name: self.headers[said] for name, said in asked if said in self.headers}
 
-    def confirmed(self, headers: Mapping[str, str]) -> "Kept":
-        """Give the same body with what a 304 says anew."""
-        return Kept({**self.headers, **_lower(headers)}, self.body)
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
 
-class Bodies:
-    """The least recently used go first. At most ``max_bytes``, a single body an eighth of that."""
+class MemoryStorage(AsyncBaseStorage):
+    """At most ``max_bytes`` of bodies, each at most an eighth of that."""
 
     def __init__(self, max_bytes: int = 32 * 2**20) -> None:
+        super().__init__(max_stream_size=max_bytes // 8)
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        """By key, the least recently used first."""
+        self._keys: dict[uuid.UUID, str] = {}
 
-    def get(self, key: str) -> Kept | None:
-        """Give what is kept under a request's key."""
+    async def create_entry(
+        self,
+        request: Request,
+        response: Response,
+        key: str,
+        *,
+        ttl: float | None = None,
+        tti: float | None = None,
+    ) -> Entry:
+        """Give an entry whose stream keeps the body once it was read to its end."""
+        del ttl, tti  # every use is revalidated, so age does not matter
+        entry_id = uuid.uuid4()
+        saving = self._save(entry_id, request, response, key)
+        return Entry(id=entry_id, request=request, response=replace(response, stream=saving))
+
+    async def _save(
+        self, entry_id: uuid.UUID, request: Request, response: Response, key: str
+    ) -> AsyncIterator[bytes]:
+        limit = self.max_stream_size or 0
+        body: bytearray | None = bytearray()
+        stream = response.stream
+        if isinstance(stream, AsyncIterator):
+            async for chunk in stream:
+                if body is not None and len(body) + len(chunk) <= limit:
+                    body += chunk
+                else:
+                    body = None
+                yield chunk
+        if body is not None:
+            self._forget(key)
+            self._kept[key] = _Kept(entry_id, request, replace(response, stream=None), bytes(body))
+            self._keys[entry_id] = key
+            self._bytes += len(body)
+            while self._bytes > self._max_bytes:
+                self._forget(next(iter(self._kept)))
+
+    def _forget(self, key: str) -> None:
+        if kept := self._kept.pop(key, None):
+            self._bytes -= len(kept.body)
+            del self._keys[kept.id]
+
+    async def get_entries(self, key: str) -> list[Entry]:
+        """Give the entry under ``key``, if there is one."""
         kept = self._kept.get(key)
-        if kept is not None:
-            self._kept.move_to_end(key)
-        return kept
+        if kept is None:
+            return []
+        self._kept.move_to_end(key)
+        response = replace(kept.response, stream=_once(kept.body))
+        return [Entry(id=kept.id, request=kept.request, response=response)]
 
-    def keep(self, key: str, headers: Mapping[str, str], body: bytes) -> None:
-        """Keep an answer that the source can confirm later; forget any older one."""
-        if (old := self._kept.pop(key, None)) is not None:
-            self._bytes -= len(old.body)
-        kept = Kept(_lower(headers), body)
-        storable = "no-store" not in kept.headers.get("cache-control", "").lower()
-        if not kept.conditions or not storable or len(body) > self._max_bytes // 8:
-            return
-        self._kept[key] = kept
-        self._bytes += len(body)
-        while self._bytes > self._max_bytes:
-            _, oldest = self._kept.popitem(last=False)
-            self._bytes -= len(oldest.body)
+    async def update_headers(self, id: uuid.UUID, headers: Headers) -> None:
+        """Replace the headers of an entry, where it is still there."""
+        if key := self._keys.get(id):
+            kept = self._kept[key]
+            kept.response = replace(kept.response, headers=headers)
 
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+    async def remove_entry(self, id: uuid.UUID) -> None:
+        """Forget an entry."""
+        if key := self._keys.get(id):
+            self._forget(key)

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 
-import httpx2 as httpx
+import httpx
 import pytest
 
 from relentless.agents.base import Run

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-import httpx2 as httpx
+import httpx
 
 
 @dataclass

@@ -5,7 +5,7 @@ import random
 from datetime import date, timedelta
 from functools import lru_cache
 
-import httpx2 as httpx
+import httpx
 
 from relentless.configs.releases import SERIES, ReleaseTable
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 
-import httpx2 as httpx
+import httpx
 import pytest
 
 from relentless.agents.congress import CongressAgent

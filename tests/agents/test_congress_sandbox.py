@@ -2,7 +2,7 @@
 
 from contextlib import asynccontextmanager
 
-import httpx2 as httpx
+import httpx
 import pytest
 
 from relentless.agents.base import Run

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-import httpx2 as httpx
+import httpx
 import pytest
 
 from relentless.agents.base import Run

@@ -7,7 +7,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-import httpx2 as httpx
+import httpx
 import pytest
 
 from relentless.agents.http import Policy

@@ -6,7 +6,7 @@ import time
 from contextlib import asynccontextmanager, suppress
 from datetime import date
 
-import httpx2 as httpx
+import httpx
 import pytest
 
 from relentless.agents.base import Agent, Collected, Gap

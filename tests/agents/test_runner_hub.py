@@ -5,7 +5,7 @@ import socket
 import time
 from contextlib import asynccontextmanager
 
-import httpx2 as httpx
+import httpx
 
 from relentless.agents.fred import FredAgent
 from relentless.agents.http import Upstream

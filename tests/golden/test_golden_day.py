@@ -11,7 +11,7 @@ import sys
 from datetime import date, datetime
 from pathlib import Path
 
-import httpx2 as httpx
+import httpx
 import pytest
 
 from relentless.agents.base import Run
