@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
+from relentless.cli.up import _cause
+from relentless.proto.errors import Unavailable
 from relentless.serving.clients.feed import FeedClient, Received
 
 pytestmark = pytest.mark.timeout(400)
@@ -110,3 +112,11 @@ async def test_a_run_signals_survives_its_predictor_and_ends_in_order(tmp_path: 
         assert not [child for child in after.values() if child.is_running()]
     for log in (Path(begun["state"]) / "logs").iterdir():
         assert "Traceback" not in log.read_text(), log.name
+
+
+def test_an_error_of_ours_is_found_in_groups_and_a_defect_goes_on_up() -> None:
+    ours = Unavailable("gone")
+    assert _cause(ours) is ours
+    assert _cause(ExceptionGroup("a", [ExceptionGroup("b", [ours])])) is ours
+    with pytest.raises(ExceptionGroup):
+        _cause(ExceptionGroup("a", [KeyError("defect")]))

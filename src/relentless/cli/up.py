@@ -87,11 +87,21 @@ async def run_up(plan: Plan, limits: Limits, *, as_json: bool) -> int:
                 tell = lambda told: reporter.event(*told)  # noqa: E731
                 code = await _supervise(plan, limits, supervisor, reporter, watcher, stop)
                 reporter.event("ending", {})
-        except RelentlessError as error:
-            reporter.event("failed", {"error": str(error)})
+        except (RelentlessError, ExceptionGroup) as error:
+            reporter.event("failed", {"error": str(_cause(error))})
             code = 1
     reporter.summary(supervisor)
     return code
+
+
+def _cause(error: Exception) -> Exception:
+    """Give the error of ours inside groups; anything else is a defect and goes on up."""
+    while isinstance(error, ExceptionGroup):
+        ours = error.subgroup(RelentlessError)
+        if ours is None:
+            raise error
+        error = ours.exceptions[0]
+    return error
 
 
 def _show(plan: Plan, begun: float, *, as_json: bool) -> "tuple[Reporter, Watcher]":

@@ -46,7 +46,7 @@ class Snapshot:
     status: dict[str, Any] = field(default_factory=dict)
     first_signal_s: float | None = None
     """Wall seconds from the start of the run to the first signal."""
-    events: deque[str] = field(default_factory=lambda: deque(maxlen=6))
+    events: deque[str] = field(default_factory=lambda: deque(maxlen=50))
 
 
 class Watcher:
