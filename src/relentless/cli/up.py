@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -145,9 +146,17 @@ async def _supervise(
 
 
 async def _watch(watcher: "Watcher", supervisor: Supervisor) -> None:
-    """Ask the hub and read the feed once there is something to ask."""
-    await supervisor.children["hub"].ready.wait()
-    await watcher.watch()
+    """Ask the hub and read the feed once they are this run's own and ready."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_once_ready(supervisor, "hub", watcher.poll))
+        group.create_task(_once_ready(supervisor, "predictor", watcher.listen))
+
+
+async def _once_ready(
+    supervisor: Supervisor, name: str, then: Callable[[], Awaitable[None]]
+) -> None:
+    await supervisor.children[name].ready.wait()
+    await then()
 
 
 async def _all_ready(plan: Plan, supervisor: Supervisor) -> None:

@@ -62,13 +62,8 @@ class Watcher:
         self.snapshot = snapshot
         self.signalled = asyncio.Event()
 
-    async def watch(self) -> None:
-        """Run until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._poll())
-            group.create_task(self._listen())
-
-    async def _poll(self) -> None:
+    async def poll(self) -> None:
+        """Ask the hub again and again, until cancelled."""
         # The protocol's library takes a second to import: in a thread, once there is a hub.
         clients = await asyncio.to_thread(import_module, "relentless.serving.clients.hub")
         credential = local_credential(self._settings.paths.state, "reader")
@@ -123,7 +118,8 @@ class Watcher:
         if run and run != before.get("last_run"):
             self._notify("agent", {"agent": agent["agent"], **run})
 
-    async def _listen(self) -> None:
+    async def listen(self) -> None:
+        """Read the signal feed, until cancelled."""
         tick = self._settings.predictor
         credential = local_credential(self._settings.paths.state, "reader")
         address = f"{tick.host}:{tick.feed_port}"
