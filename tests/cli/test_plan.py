@@ -10,7 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from relentless.cli import main
-from relentless.cli.plan import Wish, closed_note, newest_run, plan_run
+from relentless.cli.plan import Plan, Wish, closed_note, newest_run, plan_run
+from relentless.cli.ports import Claims
 from relentless.cli.up import Limits
 from relentless.configs.settings import Settings
 from relentless.proto.errors import InvalidSettings
@@ -196,3 +197,26 @@ def _code_of(command: str, monkeypatch: pytest.MonkeyPatch) -> object:
     with pytest.raises(SystemExit) as ended:
         main()
     return ended.value.code
+
+
+def test_two_runs_that_start_at_once_take_different_ports(
+    settings: Settings, tmp_path: Path
+) -> None:
+    first = plan_run(settings, Wish(state=tmp_path / "a"))
+    second = plan_run(settings, Wish(state=tmp_path / "b"))
+    assert not set(ports(first)) & set(ports(second))
+    assert any("hub: port" in note for note in second.notes)
+    held = first.settings.hub.port
+    del first
+    assert Claims().take("127.0.0.1", held) == held, "a claim ends with its run"
+
+
+def ports(plan: Plan) -> list[int]:
+    chosen = plan.settings
+    return [
+        chosen.hub.port,
+        chosen.sandbox.port,
+        chosen.predictor.grpc_port,
+        chosen.predictor.feed_port,
+        int(chosen.model_server.address.rpartition(":")[2]),
+    ]

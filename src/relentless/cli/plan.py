@@ -5,7 +5,6 @@ Pure decisions over ``Settings`` but for the folders that it makes and the ports
 
 import os
 import shutil
-import socket
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import SecretStr, ValidationError
 
+from relentless.cli.ports import Claims
 from relentless.cli.supervisor import Spec
 from relentless.configs.clock import EASTERN
 from relentless.configs.sessions import is_session, next_session, session_close
@@ -36,6 +36,8 @@ class Plan:
     notes: tuple[str, ...]
     """What a person should know: which clock, which sources are stood in for, moved ports."""
     title: str
+    claims: Claims
+    """The ports, kept from other runs for as long as this plan lives."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,15 @@ def plan_run(settings: Settings, wish: Wish) -> Plan:
         "paths": settings.paths.model_copy(update={"state": state}),
         "recordings": recordings.resolve() if recordings else None,
     }
-    update |= _ports(settings, notes)
+    claims = Claims()
+    update |= _ports(settings, claims, notes)
     host, port = update["sandbox"].host, update["sandbox"].port
     update["sources"] = _sources(settings, keys if live else {}, host, port, recordings, notes)
     resolved = settings.model_copy(update=update)
     file = state / "settings.json"
     _write_private(file, resolved.dump())
     title = _title(resolved, live, recordings)
-    return Plan(resolved, file, _specs(resolved), tuple(notes), title)
+    return Plan(resolved, file, _specs(resolved), tuple(notes), title, claims)
 
 
 def _keys(settings: Settings) -> dict[str, tuple[SecretStr, SecretStr | None]]:
@@ -198,16 +201,14 @@ def _sources(
     return settings.sources.model_copy(update=update)
 
 
-def _ports(settings: Settings, notes: list[str]) -> dict[str, Any]:
+def _ports(settings: Settings, claims: Claims, notes: list[str]) -> dict[str, Any]:
     """Keep the ports that are free and move the others, saying so."""
-    taken: set[int] = set()
     moved: dict[str, Any] = {}
 
     def free(what: str, host: str, port: int) -> int:
-        chosen = port if port not in taken and _is_free(host, port) else _any_free(host, taken)
+        chosen = claims.take(host, port)
         if chosen != port and port != 0:
             notes.append(f"{what}: port {port} is in use, so {chosen} it is")
-        taken.add(chosen)
         return chosen
 
     hub, box, tick = settings.hub, settings.sandbox, settings.predictor
@@ -225,27 +226,6 @@ def _ports(settings: Settings, notes: list[str]) -> dict[str, Any]:
         address = f"{name}:{free('model server', name, int(port))}"
         moved["model_server"] = server.model_copy(update={"address": address})
     return moved
-
-
-def _is_free(host: str, port: int) -> bool:
-    if port == 0:
-        return False
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
-
-
-def _any_free(host: str, taken: set[int]) -> int:
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind((host, 0))
-            port = int(probe.getsockname()[1])
-        if port not in taken:
-            return port
 
 
 def _specs(settings: Settings) -> tuple[Spec, ...]:
