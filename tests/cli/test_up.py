@@ -42,6 +42,10 @@ class Run:
                     return self.events[-1]
         raise AssertionError(f"ended with {await self.process.wait()}: {self.events[-3:]}")
 
+    def ready(self) -> dict[str, Event]:
+        """Give what each process said when it was ready."""
+        return {said["process"]: said for said in self.events if said["event"] == "ready"}
+
     def children(self) -> dict[str, psutil.Process]:
         """Give the processes that it runs, by their command."""
         found = psutil.Process(self.process.pid).children(recursive=True)
@@ -87,8 +91,10 @@ async def test_a_run_signals_survives_its_predictor_and_ends_in_order(tmp_path: 
         begun = await run.hear(lambda event: event["event"] == "run")
         first = await run.hear(lambda event: event["event"] == "first_signal")
         assert len(bytes.fromhex(first["frame"])) == 64
-        named = {event.get("process"): event for event in run.events if event["event"] == "ready"}
-        assert set(named) == PROCESSES
+        named = run.ready()
+        while set(named) != PROCESSES:
+            await run.hear(lambda event: event["event"] == "ready")
+            named = run.ready()
         before = run.children()
         assert set(before) == PROCESSES
 
