@@ -1,8 +1,9 @@
 """Which messages a fold may see, and which of them stand. Pure; the first step of the fold.
 
 A message stands while none newer about the same thing is known. Ignored are: a message known after
-``as_of`` or later in the journal than ``head``; one addressed to a single agent; one whose sender
-is not the agent that its topic belongs to; one whose topic or known_at nobody resolved.
+``as_of`` or later in the journal than ``head``; one whose sender is not the agent that its topic
+belongs to; one whose topic or known_at nobody resolved. Whom a message is addressed to makes no
+difference: addressing routes it to an inbox, and what it says holds for everybody.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,9 +12,8 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from relentless.proto.messages import AGENT_TOPICS, BROADCAST, ContextMessage, Origin, Topic
+from relentless.proto.messages import AGENT_TOPICS, ContextMessage, Origin, Topic
 
-_EVERYBODY = (None, BROADCAST)
 _WORST_FIRST = (Origin.SYNTHETIC, Origin.RECORDED, Origin.LIVE)
 _OWNER: Mapping[Topic, str] = {topic: agent for agent, topic in AGENT_TOPICS.items()}
 
@@ -99,7 +99,7 @@ def select(
         if topic is None or known_at is None or sequence > head or topic not in places:
             continue
         kept, owner, about, by_period = places[topic]
-        if message.source_agent != owner or message.target_agent not in _EVERYBODY:
+        if message.source_agent != owner:
             continue
         # In one zone comparisons are ten times as fast; most of a fold's time is spent here.
         first = known_at if known_at.tzinfo is UTC else known_at.astimezone(UTC)

@@ -30,6 +30,13 @@ async def test_the_example_message_is_stored_as_it_stands(hub: Hub) -> None:
     assert news().items() <= stored.message.items()
 
 
+async def test_the_example_message_is_in_the_next_context(hub: Hub) -> None:
+    await hub.exchange.publish(NEWS, [news()])
+    context = await hub.contexts.build(None)
+    assert context.news_sentiment == 1.0
+    assert context.symbols["AAPL"].news_sentiment == 1.0
+
+
 async def test_without_registering_the_keys_only_topic_is_meant(hub: Hub) -> None:
     await hub.exchange.publish(NEWS, [news()])
     page = await hub.exchange.read(NEWS, topic=Topic.NEWS, inbox=False, after=0, limit=10)

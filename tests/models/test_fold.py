@@ -130,13 +130,14 @@ def test_messages_known_later_or_beyond_the_head_change_nothing(folded):
     assert folded([*poison, *known], head=head).canonical_bytes() == before
 
 
-@pytest.mark.parametrize(
-    "envelope",
-    [{"source_agent": "NewsAnalysisAgent"}, {"target_agent": "TradingAgent"}],
-    ids=["another agent's word", "said to one agent"],
-)
-def test_only_what_the_topics_own_agent_says_to_everybody_counts(folded, envelope):
-    context = folded([rate("DFF", 0.08, known_h=20), rate("DFF", 5.0, known_h=1, **envelope)])
+def test_only_what_the_topics_own_agent_says_counts(folded):
+    other = rate("DFF", 5.0, known_h=1, source_agent="NewsAnalysisAgent")
+    context = folded([rate("DFF", 0.08, known_h=20), other])
+    assert context.fed_funds_rate == 0.08
+
+
+def test_what_is_said_to_one_agent_holds_for_everybody(folded):
+    context = folded([rate("DFF", 0.08, known_h=20, target_agent="TradingAgent")])
     assert context.fed_funds_rate == 0.08
 
 
