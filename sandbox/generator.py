@@ -149,7 +149,7 @@ def _rate(minute: int) -> float:
         return 14 + 26 * _smile(minute) + burst
     if minute >= CLOSE:
         return 3.0 * math.exp(-(minute - CLOSE) / 40) + 0.2
-    return 2.0 + 4.0 * math.exp(-(OPEN - minute) / 35)
+    return 3.0 + 3.0 * math.exp(-(OPEN - minute) / 35)
 
 
 def _poisson(draw: random.Random, mean: float) -> int:

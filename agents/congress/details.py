@@ -10,8 +10,9 @@ from relentless.agents.congress.shelf import Kept, Shelf
 from relentless.agents.http import Answer, Source
 from relentless.proto.errors import SourceError, SourceMalformed
 
-AT_ONCE: Final = 8
-"""Bills asked for at the same time."""
+AT_ONCE: Final = 3
+"""Bills asked for at the same time: the live rate limit leaves no use for more, and every further
+connection costs the client time on each request."""
 PAGE: Final = 250
 MAX_PAGES: Final = 20
 NAMED: Final = 5
