@@ -24,6 +24,8 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STEADY_S = 30.0
 """A process that ran this long starts again with the first pause."""
+END_BUDGET_S = 3.5
+"""Wall seconds for all processes to end: Ctrl-C takes 5 s at most, our own end among them."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -168,7 +170,7 @@ class Supervisor:
             child.ready.set()
             self._on_event("ready", child.spec.name, child.address)
 
-    async def end(self, budget_s: float = 4.5) -> None:
+    async def end(self, budget_s: float = END_BUDGET_S) -> None:
         """End every process: stage by stage with SIGTERM, with SIGKILL what is left at the end."""
         if self._ending:
             return
