@@ -67,7 +67,6 @@ class ModelInference:
         bid: float,
         ask: float,
     ) -> Emitted:
-        from relentless.models import policy
         from relentless.models.context_vector import vectorise
         from relentless.proto.signal import Action, Flag, Signal
 
@@ -79,21 +78,8 @@ class ModelInference:
             if version is None:
                 raise ModelRejected("no version of the model is labelled stable")
             embedded = client.encode(vectorise(context), context.short_id, version)
-            p_up, expected, ratio, risk = map(float, client.predict(features, embedded)[0])
-        decided = policy.Decision(
-            *policy.decide(
-                p_up,
-                expected,
-                ratio,
-                risk,
-                prices[-1],
-                policy.half_spread(bid, ask),
-                policy.sigma_of(tracker),
-                float(tracker[4]),
-                policy.HOLD,
-                policy.PolicyLimits(),
-            )
-        )
+            heads = client.predict(features, embedded)[0].tolist()
+        decided = _decided(heads, prices[-1], bid, ask, tracker)
         signal = Signal(
             timestamp=now_ns,
             symbol_id=symbol_id,
@@ -151,3 +137,30 @@ def _features(prices: list[float], bid: float, ask: float, now_ns: int) -> tuple
     for at, price in zip(times, prices, strict=True):
         policy.track(tracker, int(at), price, False)
     return out[-1:], tracker
+
+
+def _decided(heads: Sequence[float], price: float, bid: float, ask: float, tracker: Any) -> Any:
+    """Give the policy's decision on one tick's heads."""
+    from relentless.models import policy
+
+    p_up, expected, ratio, risk = heads
+    return policy.Decision(
+        *policy.decide(
+            p_up,
+            expected,
+            ratio,
+            risk,
+            price,
+            policy.half_spread(bid, ask),
+            policy.sigma_of(tracker),
+            float(tracker[4]),
+            policy.HOLD,
+            policy.PolicyLimits(),
+        )
+    )
+
+
+def warm_up() -> None:
+    """Compile, or load from the cache, what a question passes."""
+    _, tracker = _features([100.0, 100.0], 0.0, 0.0, 2 * SECOND_NS)
+    _decided((0.5, 0.0, 1.0, 0.0), 100.0, 0.0, 0.0, tracker)

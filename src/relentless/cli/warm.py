@@ -12,16 +12,18 @@ from relentless.configs.settings import Settings
 
 
 def warm(settings: Settings) -> None:
-    """Compile the tick path into its cache by running it, and load every model version once.
+    """Compile what ticks and questions pass by running it, and load every model version once.
 
     Raises:
         ModelInvalid: a version of the model repository fails its digests or its parity check.
     """
+    from relentless.mcp_server import inference
     from relentless.proto.messages import DailyContext
     from relentless.proto.tick import TICK_DTYPE, TICK_SIZE
     from relentless.serving.engine import InProcessEngine
     from relentless.serving.model_server.config import declared_labels
     from relentless.serving.pipeline import Lane, activate
+    from relentless.serving.predictor import warm_up
 
     configure_logging("setup", logging.WARNING)
     begun = time.monotonic()
@@ -44,6 +46,8 @@ def warm(settings: Settings) -> None:
     packed = ticks.view(np.uint8).reshape(-1, TICK_SIZE)
     for batch in (packed[:1], packed[1:]):
         lane.process(batch, now_ns=10**11, refuse=lambda: 0)
+    warm_up(engine)
+    inference.warm_up()
     labels = ", ".join(f"{label} {version}" for label, version in engine.labels().items())
     engine.close()
     typer.echo(f"compiled and checked in {time.monotonic() - begun:.0f} s (models: {labels})")
