@@ -119,10 +119,10 @@ def emitted(session: str, symbol: str, signal: Any, frame: bytes) -> Emitted:
         symbol=symbol,
         timestamp=iso(from_ns(signal.timestamp)),
         action=signal.action.name.lower(),
-        confidence=signal.confidence,
-        price_target=signal.price_target,
-        stop_loss=signal.stop_loss,
-        position_size=signal.position_size,
+        confidence=_float32(signal.confidence),
+        price_target=_float32(signal.price_target),
+        stop_loss=_float32(signal.stop_loss),
+        position_size=_float32(signal.position_size),
         risk_score=signal.risk_score,
         urgency=signal.urgency,
         model_version=signal.model_version,
@@ -130,3 +130,8 @@ def emitted(session: str, symbol: str, signal: Any, frame: bytes) -> Emitted:
         flags=[flag.name.lower() for flag in signal.flags],
         frame=frame.hex(),
     )
+
+
+def _float32(value: float) -> float:
+    """Give the short decimal that reads back as the same 32-bit float."""
+    return float(f"{value:.9g}")
