@@ -27,8 +27,10 @@ from pydantic import JsonValue, SecretStr, ValidationError
 from relentless.agents.http import Source, Upstream
 from relentless.configs.clock import Clock
 from relentless.configs.settings import Settings, SourceSettings
+from relentless.proto.base import Frozen, explain, iso
+from relentless.proto.contexts import Topic
 from relentless.proto.errors import InvalidMessage, NotFound, RelentlessError
-from relentless.proto.messages import ContextMessage, Evidence, Frozen, Topic, explain, iso
+from relentless.proto.messages import ContextMessage, Evidence
 
 Status = Literal["ok", "degraded", "failed"]
 

@@ -26,6 +26,7 @@ from relentless.agents.runtime.answer import Answer, decode_json, failure, origi
 from relentless.agents.runtime.cache import MemoryStorage
 from relentless.agents.runtime.raw import RawStore
 from relentless.configs.settings import SourceSettings
+from relentless.proto.contexts import Origin
 from relentless.proto.errors import (
     SourceError,
     SourceMalformed,
@@ -33,7 +34,6 @@ from relentless.proto.errors import (
     SourceRejected,
     SourceUnavailable,
 )
-from relentless.proto.messages import Origin
 
 __all__ = ["Answer", "Policy", "Source", "Upstream"]
 

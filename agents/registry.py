@@ -19,8 +19,9 @@ from pydantic import TypeAdapter
 
 from relentless.agents.base import Agent
 from relentless.agents.runtime.schedule import Schedule
+from relentless.proto.base import Name
+from relentless.proto.contexts import HUB_TOPICS, Topic
 from relentless.proto.errors import InvalidSettings, NotFound
-from relentless.proto.messages import HUB_TOPICS, Name, Topic
 
 PACKAGE: Final = "relentless.agents"
 HOUSE: Final = frozenset({"base", "blotter", "http", "registry", "runner", "runtime", "trading"})

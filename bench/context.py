@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from bench.harness import Figure, Section, alternate, percentile, timed
 from relentless.configs import freshness
 from relentless.models.fold import fold
-from relentless.proto.messages import ContextMessage, canonical_json
+from relentless.proto.base import canonical_json
+from relentless.proto.messages import ContextMessage
 
 MESSAGES = 10_000
 AS_OF = datetime(2013, 10, 7, 13, 25, tzinfo=UTC)

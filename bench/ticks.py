@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.harness import Figure, Section, alternate, percentile
 from relentless.configs.settings import Settings
-from relentless.proto.messages import DailyContext
+from relentless.proto.daily import DailyContext
 from relentless.proto.signal import SIGNAL_SIZE
 from relentless.proto.tick import TICK_DTYPE, TICK_SIZE
 from relentless.serving.engine import InProcessEngine

@@ -7,7 +7,7 @@ import structlog
 
 from relentless.configs.clock import to_ns
 from relentless.configs.sessions import previous_session, session_close
-from relentless.proto.messages import DailyContext
+from relentless.proto.daily import DailyContext
 from relentless.store.history import History
 from relentless.store.ports import Entry, Journal, Kind
 

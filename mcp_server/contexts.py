@@ -14,14 +14,10 @@ from relentless.configs.freshness import Freshness
 from relentless.configs.sessions import is_session, next_session, session_close
 from relentless.mcp_server.exchange import HUB, MessageExchange
 from relentless.models.fold import fold
+from relentless.proto.contexts import DailyContextNotice, Topic
+from relentless.proto.daily import DailyContext, Quality
 from relentless.proto.errors import InvalidInput, NotFound
-from relentless.proto.messages import (
-    ContextMessage,
-    DailyContext,
-    DailyContextNotice,
-    Quality,
-    Topic,
-)
+from relentless.proto.messages import ContextMessage
 from relentless.store.ports import Entry, Journal, Kind, NewEntry
 
 PAGE: Final = 5_000

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from relentless.configs.clock import Clock
 from relentless.mcp_server.halt import Halt, read_halt, write_halt
 from relentless.mcp_server.pulse import Pulse
+from relentless.proto.daily import DailyContext
 from relentless.proto.errors import RelentlessError, Unavailable
-from relentless.proto.messages import DailyContext
 from relentless.store.ports import Journal, Principal
 from relentless.tools.ports import Confirmation, HaltView
 

@@ -19,8 +19,9 @@ from relentless.configs.sessions import next_session, session_close
 from relentless.mcp_server.archive import Archive
 from relentless.mcp_server.contexts import ContextStore, moments, trading_date, unmet
 from relentless.mcp_server.registry import Registry
+from relentless.proto.contexts import HUB_TOPICS
 from relentless.proto.errors import RelentlessError
-from relentless.proto.messages import HUB_TOPICS, ContextMessage
+from relentless.proto.messages import ContextMessage
 
 log = structlog.get_logger()
 

@@ -13,14 +13,10 @@ from typing import Any, Final
 
 from relentless.configs.clock import Clock, from_ns, to_ns
 from relentless.mcp_server.pulse import Pulse
+from relentless.proto.base import canonical_json, iso
+from relentless.proto.contexts import Topic
 from relentless.proto.errors import Forbidden, InvalidInput, InvalidMessage
-from relentless.proto.messages import (
-    BROADCAST,
-    ContextMessage,
-    Topic,
-    canonical_json,
-    iso,
-)
+from relentless.proto.messages import BROADCAST, ContextMessage
 from relentless.store.ports import Entry, Journal, Kind, NewEntry, Principal
 from relentless.tools.ports import Page, Receipt, Stored
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 import structlog
 
 from relentless.configs.clock import from_ns
+from relentless.proto.base import iso
 from relentless.proto.errors import RelentlessError
-from relentless.proto.messages import iso
 from relentless.tools.ports import Emitted, SignalPage
 
 log = structlog.get_logger()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from relentless.proto.base import canonical_json, iso
 from relentless.proto.errors import RelentlessError
-from relentless.proto.messages import canonical_json, iso
 from relentless.store.ports import Journal, Kind, NewEntry, Principal
 
 UNREADABLE: Final = "the halt state cannot be read; an operator must set it again"

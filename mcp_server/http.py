@@ -26,8 +26,8 @@ from relentless.mcp_server.auth import HubToken, KeyVerification
 from relentless.mcp_server.control import LeaseControl, LeaseRequest
 from relentless.mcp_server.fast import FastPublish
 from relentless.mcp_server.toolbox import Toolbox
+from relentless.proto.base import explain
 from relentless.proto.errors import RelentlessError
-from relentless.proto.messages import explain
 from relentless.store.ports import Role
 
 MAX_LEASE_BYTES: Final = 65_536

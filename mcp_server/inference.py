@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from relentless.configs.clock import Clock
 from relentless.configs.settings import ModelServerSettings
 from relentless.mcp_server.feed_tap import emitted
+from relentless.proto.daily import DailyContext
 from relentless.proto.errors import ModelRejected, NotFound
-from relentless.proto.messages import DailyContext
 from relentless.tools.ports import Emitted
 
 if TYPE_CHECKING:

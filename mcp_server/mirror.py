@@ -10,8 +10,8 @@ from typing import Final
 
 import structlog
 
+from relentless.proto.daily import DailyContext
 from relentless.proto.errors import Unavailable
-from relentless.proto.messages import DailyContext
 from relentless.store.ports import OnlineStore
 
 FIRST_PAUSE_S: Final = 0.5

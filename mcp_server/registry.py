@@ -14,8 +14,9 @@ from typing import Any, Final
 from relentless.configs.clock import EASTERN
 from relentless.configs.sessions import is_session
 from relentless.mcp_server.pulse import Pulse
+from relentless.proto.base import canonical_json
+from relentless.proto.contexts import Topic
 from relentless.proto.errors import Forbidden, InvalidInput
-from relentless.proto.messages import Topic, canonical_json
 from relentless.store.ports import Journal, Kind, NewEntry, Principal
 from relentless.tools.ports import AgentView, LastRun, Registration
 

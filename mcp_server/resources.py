@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import mcp_types as types
 
+from relentless.proto.contexts import Topic
 from relentless.proto.errors import InvalidInput, NotFound
-from relentless.proto.messages import Topic
 from relentless.store.ports import Principal
 from relentless.tools.context import UNTRUSTED, answer
 from relentless.tools.ports import Agents, Contexts, Exchange, Signals

@@ -14,7 +14,7 @@ from relentless.mcp_server.contexts import ContextStore, unmet
 from relentless.mcp_server.control import LeaseControl
 from relentless.mcp_server.registry import Registry
 from relentless.models.fold import FOLD_VERSION
-from relentless.proto.messages import iso
+from relentless.proto.base import iso
 from relentless.store.ports import Journal
 
 

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from relentless.mcp_server.auth import Gate
 from relentless.mcp_server.schemas import compact_input, compact_output
+from relentless.proto.base import explain
 from relentless.proto.errors import InvalidInput, NotFound, Overloaded, RelentlessError
-from relentless.proto.messages import explain
 from relentless.store.ports import Principal
 from relentless.tools.access import ACCESS
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from relentless.proto.messages import FLOAT_FEATURES, DailyContext
+from relentless.proto.daily import FLOAT_FEATURES, DailyContext
 
 LIMIT = 5.0
 """Standardised values are cut to [-LIMIT, LIMIT]."""

@@ -22,16 +22,10 @@ from relentless.models.fold_symbols import (
     news_score,
     releases_ahead,
 )
-from relentless.proto.messages import (
-    ContextMessage,
-    DailyContext,
-    Quality,
-    ScheduledEvent,
-    SymbolContext,
-    Topic,
-    canonical_json,
-    iso,
-)
+from relentless.proto.base import canonical_json, iso
+from relentless.proto.contexts import Topic
+from relentless.proto.daily import DailyContext, Quality, ScheduledEvent, SymbolContext
+from relentless.proto.messages import ContextMessage
 
 FOLD_VERSION = 1
 """Raised whenever the same messages would give other values."""

@@ -20,7 +20,7 @@ from relentless.models.legislation import (
     rule_change_probability,
     sector_scores,
 )
-from relentless.proto.messages import FeatureProvenance, Quality
+from relentless.proto.daily import FeatureProvenance, Quality
 
 FEATURES = ("legislative_risk_score", "regulatory_change_probability", "sector_scores")
 EXTRA = ("bills_past_a_chamber",)

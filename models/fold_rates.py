@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from relentless.configs.freshness import Freshness
 from relentless.models.fold_select import Item, worst
-from relentless.proto.messages import FeatureProvenance, Quality
+from relentless.proto.daily import FeatureProvenance, Quality
 
 Stance = Literal["hawkish", "neutral", "dovish"]
 Contexts = Sequence[Mapping[str, Any]]

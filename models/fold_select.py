@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from relentless.proto.messages import AGENT_TOPICS, ContextMessage, Origin, Topic
+from relentless.proto.contexts import AGENT_TOPICS, Origin, Topic
+from relentless.proto.messages import ContextMessage
 
 _WORST_FIRST = (Origin.SYNTHETIC, Origin.RECORDED, Origin.LIVE)
 _OWNER: Mapping[Topic, str] = {topic: agent for agent, topic in AGENT_TOPICS.items()}

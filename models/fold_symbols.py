@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from relentless.models.fold_select import Item, worst
-from relentless.proto.messages import FeatureProvenance, Quality, ScheduledEvent
+from relentless.proto.daily import FeatureProvenance, Quality, ScheduledEvent
 
 MAX_IDS = 20
 """Messages that a provenance names; its note says of how many."""

@@ -12,17 +12,17 @@ from typing import Any, Literal, cast
 
 from google.protobuf.message import DecodeError
 
-from relentless.proto.errors import InvalidInput
-from relentless.proto.gen import context_pb2 as pb
-from relentless.proto.messages import (
+from relentless.proto.contexts import Origin
+from relentless.proto.daily import (
     FLOAT_FEATURES,
     DailyContext,
     FeatureProvenance,
-    Origin,
     Quality,
     ScheduledEvent,
     SymbolContext,
 )
+from relentless.proto.errors import InvalidInput
+from relentless.proto.gen import context_pb2 as pb
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from relentless.configs.clock import EASTERN
 from relentless.configs.releases import SERIES, ReleaseTable
-from relentless.proto.messages import Origin
+from relentless.proto.contexts import Origin
 from relentless.sandbox.invented import NOTE, PROCESSES, invent
 from relentless.sandbox.library import LAW_CAPABLE, Bill
 from relentless.sandbox.recorded import FRED_NOTE, RecordedLibrary

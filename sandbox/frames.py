@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
-from relentless.proto.messages import Origin
+from relentless.proto.contexts import Origin
 from relentless.sandbox.bars import MINUTE_NS, Bar
 
 CHANNELS: Final = {

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Final
 
 from relentless.configs.releases import SERIES, ReleaseTable
-from relentless.proto.messages import Origin
+from relentless.proto.contexts import Origin
 from relentless.sandbox.invented import Process, invent, walk
 from relentless.sandbox.library import LAW_CAPABLE, Bill, Series, Stage, stage_order
 

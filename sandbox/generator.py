@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 
 from relentless.configs.clock import EASTERN, from_ns, to_ns
 from relentless.configs.sessions import is_session
+from relentless.proto.contexts import Origin
 from relentless.proto.errors import InvalidInput
-from relentless.proto.messages import Origin
 from relentless.sandbox import frames
 from relentless.sandbox.bars import CONSOLIDATED, MINUTE_NS, Trade, minute_bars
 from relentless.sandbox.frames import Message

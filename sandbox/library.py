@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Final, Protocol
 
 from relentless.configs.releases import ReleaseTable
-from relentless.proto.messages import Origin
+from relentless.proto.contexts import Origin
 
 LAW_CAPABLE: Final = ("hr", "s", "hjres", "sjres")
 """The types of measure that can become law."""

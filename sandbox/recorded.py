@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from relentless.configs.releases import SERIES, ReleaseTable
-from relentless.proto.messages import Origin
+from relentless.proto.contexts import Origin
 from relentless.sandbox.facts import TARGET_RANGE, TARGET_RANGE_UNTIL, target_range
 from relentless.sandbox.library import MISSING, Bill, Series, Stage, stage_order
 

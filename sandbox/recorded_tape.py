@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from relentless.configs.clock import EASTERN, to_ns
-from relentless.proto.messages import Origin
+from relentless.proto.contexts import Origin
 from relentless.sandbox import frames
 from relentless.sandbox.bars import RECORDED_TAPE, Trade, minute_bars
 from relentless.sandbox.frames import Message

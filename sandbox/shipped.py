@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from relentless.configs.releases import ReleaseTable
+from relentless.proto.contexts import Origin
 from relentless.proto.errors import InvalidSettings
-from relentless.proto.messages import Origin
 from relentless.sandbox.library import Bill, Series, Stage
 from relentless.sandbox.recorded import BILLS_NOTE
 

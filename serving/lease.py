@@ -16,7 +16,7 @@ import httpx
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from relentless.proto.messages import DailyContext
+from relentless.proto.daily import DailyContext
 from relentless.serving.gates import Reason
 
 MARGIN = 0.1

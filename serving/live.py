@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 import structlog
 
+from relentless.proto.daily import DailyContext
 from relentless.proto.errors import RelentlessError
-from relentless.proto.messages import DailyContext
 from relentless.proto.tick import TICK_SIZE, TICK_STRUCT
 from relentless.serving.feed import FeedServer
 from relentless.serving.lease import Lease

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from relentless.configs.clock import to_ns
 from relentless.models import context_vector, features
 from relentless.models.policy import PolicyLimits, new_tracker
+from relentless.proto.daily import DailyContext
 from relentless.proto.errors import ModelError
-from relentless.proto.messages import DailyContext
 from relentless.proto.signal import SIGNAL_SIZE
 from relentless.serving import kernels
 from relentless.serving.gates import EmitLimits, GateCounts, Reason, new_bucket

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from relentless.configs.clock import to_ns
+from relentless.proto.daily import DailyContext
 from relentless.proto.errors import InvalidInput, StorageError
-from relentless.proto.messages import ContextMessage, DailyContext
+from relentless.proto.messages import ContextMessage
 from relentless.store.parquet import Column, query, read_json, write
 from relentless.store.ports import Entry
 

@@ -22,8 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from relentless.proto.contexts import AGENT_TOPICS, HUB_TOPICS, Topic
 from relentless.proto.errors import Conflict, InvalidInput, NotFound, Unauthenticated, Unavailable
-from relentless.proto.messages import AGENT_TOPICS, HUB_TOPICS, Topic
 from relentless.store.ports import Principal, Role
 
 LOCAL_ROLES: Final[Mapping[str, Role]] = {

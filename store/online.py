@@ -7,7 +7,7 @@ holds it too. The hub opens one store by :func:`open_online` and puts each conte
 import asyncio
 from collections.abc import AsyncIterator
 
-from relentless.proto.messages import DailyContext
+from relentless.proto.daily import DailyContext
 from relentless.store.ports import OnlineStore
 
 

@@ -21,8 +21,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from relentless.proto.daily import DailyContext
 from relentless.proto.errors import InvalidSettings, Unavailable
-from relentless.proto.messages import DailyContext
 
 KEY = "relentless:context"
 """The key, and the channel's name; its bytes are the SHA-256 in hex, a line end, and the JSON."""

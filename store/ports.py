@@ -9,7 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from relentless.proto.messages import DailyContext, Topic
+from relentless.proto.contexts import Topic
+from relentless.proto.daily import DailyContext
 
 
 class Kind(StrEnum):

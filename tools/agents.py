@@ -4,8 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from relentless.proto.base import Name
+from relentless.proto.contexts import Topic
 from relentless.proto.errors import Forbidden
-from relentless.proto.messages import Name, Topic
 from relentless.store.ports import Principal
 from relentless.tools.ports import Agents, AgentView, LastRun, Registration, Shape
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, JsonValue, WithJsonSchema
 
+from relentless.proto.contexts import Topic
+from relentless.proto.daily import DailyContext, Quality
 from relentless.proto.errors import InvalidInput
-from relentless.proto.messages import DailyContext, Quality, Topic
 from relentless.store.ports import Principal
 from relentless.tools.ports import Contexts, Exchange, Page, Receipt, Shape
 

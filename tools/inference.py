@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from relentless.proto.messages import Symbol
+from relentless.proto.base import Symbol
 from relentless.store.ports import Principal
 from relentless.tools.ports import Emitted, Inference, SignalPage, Signals
 

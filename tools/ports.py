@@ -10,7 +10,9 @@ from typing import Any, Literal, Protocol
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-from relentless.proto.messages import DailyContext, Name, Short, Topic
+from relentless.proto.base import Name, Short
+from relentless.proto.contexts import Topic
+from relentless.proto.daily import DailyContext
 from relentless.store.ports import Principal
 
 

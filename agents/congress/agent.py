@@ -21,8 +21,9 @@ from relentless.agents.congress.shelf import Kept, Shelf
 from relentless.agents.congress.stages import Action, known_at, stage_of
 from relentless.configs.clock import EASTERN
 from relentless.models.legislation import number_order, relevance
+from relentless.proto.contexts import Legislation, Origin, Topic
 from relentless.proto.errors import SourceError
-from relentless.proto.messages import ContextMessage, Evidence, Legislation, Origin, Topic
+from relentless.proto.messages import ContextMessage, Evidence
 
 MAX_BILLS = 250
 """Messages a run, the most relevant first."""

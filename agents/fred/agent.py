@@ -16,7 +16,8 @@ from relentless.agents.fred.observations import SOURCE, read_history
 from relentless.agents.http import Source
 from relentless.configs.clock import EASTERN
 from relentless.configs.releases import SERIES, ReleaseTable
-from relentless.proto.messages import ContextMessage, Origin, Rates, Topic
+from relentless.proto.contexts import Origin, Rates, Topic
+from relentless.proto.messages import ContextMessage
 
 LOOKBACK_DAYS: Final = 3 * 365
 """Asked for: the window, twelve months before the observation before, and late releases. FRED

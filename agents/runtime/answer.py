@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 
+from relentless.proto.contexts import Origin
 from relentless.proto.errors import (
     SourceError,
     SourceMalformed,
@@ -18,7 +19,7 @@ from relentless.proto.errors import (
     SourceRejected,
     SourceUnavailable,
 )
-from relentless.proto.messages import Evidence, Origin
+from relentless.proto.messages import Evidence
 
 ORIGIN_HEADER = "x-relentless-origin"
 

@@ -15,6 +15,8 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import SubscriptionLost
 
+from relentless.proto.base import iso
+from relentless.proto.daily import DailyContext
 from relentless.proto.errors import (
     DeadlineExceeded,
     Overloaded,
@@ -23,7 +25,7 @@ from relentless.proto.errors import (
     Unauthenticated,
     Unavailable,
 )
-from relentless.proto.messages import ContextMessage, DailyContext, iso
+from relentless.proto.messages import ContextMessage
 
 PROTOCOL: Final = "2026-07-28"
 MAX_BATCH: Final = 100

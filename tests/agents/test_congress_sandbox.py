@@ -10,7 +10,7 @@ from relentless.agents.congress import CongressAgent
 from relentless.agents.congress import agent as module
 from relentless.agents.http import Upstream
 from relentless.configs.clock import ManualClock
-from relentless.proto.messages import Origin
+from relentless.proto.contexts import Origin
 from relentless.sandbox.faults import KINDS, Fault
 from relentless.sandbox.server import build, serve
 

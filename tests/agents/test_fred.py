@@ -12,8 +12,8 @@ from relentless.agents.fred import FredAgent
 from relentless.agents.fred.observations import read_history
 from relentless.configs.clock import EASTERN
 from relentless.configs.releases import SERIES
+from relentless.proto.contexts import Origin, Rates, Topic
 from relentless.proto.errors import InvalidMessage, SourceMalformed
-from relentless.proto.messages import Origin, Rates, Topic
 
 from .conftest import FAST, eastern
 from .fred_stub import RELEASES, generated, page, recorded, serve

@@ -10,7 +10,7 @@ from relentless.agents.fred import FredAgent
 from relentless.agents.http import Upstream
 from relentless.configs.clock import ManualClock
 from relentless.configs.releases import SERIES
-from relentless.proto.messages import Origin
+from relentless.proto.contexts import Origin
 from relentless.sandbox.faults import Fault
 from relentless.sandbox.server import build, serve
 

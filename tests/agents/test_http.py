@@ -12,13 +12,13 @@ import pytest
 
 from relentless.agents.http import Policy
 from relentless.agents.runtime.answer import retry_after
+from relentless.proto.contexts import Origin
 from relentless.proto.errors import (
     SourceMalformed,
     SourceRateLimited,
     SourceRejected,
     SourceUnavailable,
 )
-from relentless.proto.messages import Origin
 
 from .conftest import FAST, SECRET
 

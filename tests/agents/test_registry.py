@@ -7,12 +7,12 @@ import pytest
 
 from relentless.agents import registry
 from relentless.agents.registry import check, discover, find
+from relentless.proto.contexts import AGENT_TOPICS
 from relentless.proto.errors import InvalidSettings, NotFound
-from relentless.proto.messages import AGENT_TOPICS
 
 GOOD = """
 from relentless.agents.base import Agent, Collected
-from relentless.proto.messages import Topic
+from relentless.proto.contexts import Topic
 
 class {name}(Agent):
     name = "{name}"

@@ -16,8 +16,9 @@ from relentless.agents.runtime.outbox import Pace
 from relentless.configs.clock import ManualClock, RunClock
 from relentless.configs.sessions import next_session
 from relentless.configs.settings import ClockSettings
+from relentless.proto.base import iso
+from relentless.proto.contexts import Topic
 from relentless.proto.errors import Forbidden
-from relentless.proto.messages import Topic, iso
 
 from .conftest import FAST, eastern, test_settings
 from .fake_hub import FakeHub

@@ -13,8 +13,9 @@ from relentless.agents.runner import Fleet
 from relentless.agents.runtime.outbox import Pace
 from relentless.configs.settings import ClockSettings
 from relentless.mcp_server.server import serve as serve_hub
+from relentless.proto.base import iso
 from relentless.proto.errors import NotFound, Unavailable
-from relentless.proto.messages import ContextMessage, iso
+from relentless.proto.messages import ContextMessage
 from relentless.serving.clients.hub import HubClient
 from relentless.store.keys import ensure_local, local_credential
 

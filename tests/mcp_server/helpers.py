@@ -16,7 +16,7 @@ from relentless.configs.clock import EASTERN, ManualClock
 from relentless.configs.settings import Settings
 from relentless.mcp_server.http import HttpServer, bind
 from relentless.mcp_server.server import Hub, build
-from relentless.proto.messages import AGENT_TOPICS, Topic
+from relentless.proto.contexts import AGENT_TOPICS, Topic
 from relentless.store.keys import LOCAL_ROLES, default_topics, local_credential
 from relentless.store.ports import Principal, Role
 

@@ -13,8 +13,9 @@ from relentless.mcp_server.archive import Archive
 from relentless.mcp_server.contexts import trading_date
 from relentless.mcp_server.coordinator import Coordinator
 from relentless.mcp_server.server import Hub, build
+from relentless.proto.contexts import Topic
+from relentless.proto.daily import DailyContext, Quality
 from relentless.proto.errors import InvalidInput, NotFound
-from relentless.proto.messages import DailyContext, Quality, Topic
 from relentless.store.history import History
 from relentless.store.ports import Kind
 from relentless.tools.ports import LastRun

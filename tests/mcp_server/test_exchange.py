@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from relentless.mcp_server.server import Hub
+from relentless.proto.contexts import Topic
 from relentless.proto.errors import Conflict, Forbidden, InvalidInput, InvalidMessage
-from relentless.proto.messages import Topic
 from relentless.store.ports import Role
 
 from .helpers import START, news, principal

@@ -8,8 +8,8 @@ import pytest
 
 from relentless.mcp_server import mirror as module
 from relentless.mcp_server.mirror import Mirror
+from relentless.proto.daily import DailyContext
 from relentless.proto.errors import Unavailable
-from relentless.proto.messages import DailyContext
 
 
 def context(number: int) -> DailyContext:

@@ -10,7 +10,7 @@ from mcp import MCPError
 
 from relentless.mcp_server.server import Hub
 from relentless.mcp_server.subscriptions import MAX_PER_SESSION, Push
-from relentless.proto.messages import Topic
+from relentless.proto.contexts import Topic
 from relentless.serving.clients.hub import HubClient
 
 from .helpers import Served, client, news, principal

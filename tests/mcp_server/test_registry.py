@@ -8,8 +8,8 @@ import pytest
 from relentless.configs.clock import EASTERN
 from relentless.mcp_server.registry import Registry, latest_due
 from relentless.mcp_server.server import Hub
+from relentless.proto.contexts import Topic
 from relentless.proto.errors import Forbidden, InvalidInput
-from relentless.proto.messages import Topic
 from relentless.tools.ports import LastRun
 
 from .helpers import START, principal

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from relentless.mcp_server.server import Hub
-from relentless.proto.messages import canonical_json
+from relentless.proto.base import canonical_json
 from relentless.tools.access import ACCESS
 
 from .helpers import client, news

@@ -7,7 +7,8 @@ import pytest
 
 from relentless.configs.freshness import Freshness, load
 from relentless.models.fold import fold
-from relentless.proto.messages import ContextMessage, DailyContext
+from relentless.proto.daily import DailyContext
+from relentless.proto.messages import ContextMessage
 
 from .fold_messages import AS_OF, TRADING_DATE, Numbered
 

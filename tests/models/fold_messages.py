@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from relentless.models.fold_rates import SERIES
-from relentless.proto.messages import AGENT_TOPICS, ContextMessage, Topic
+from relentless.proto.contexts import AGENT_TOPICS, Topic
+from relentless.proto.messages import ContextMessage
 
 AS_OF = datetime(2013, 10, 7, 9, 30, tzinfo=UTC)
 TRADING_DATE = date(2013, 10, 7)

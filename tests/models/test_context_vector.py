@@ -16,7 +16,7 @@ from relentless.models.context_vector import (
     vectorise,
 )
 from relentless.models.fold import EXTRA_FEATURES
-from relentless.proto.messages import FLOAT_FEATURES, DailyContext
+from relentless.proto.daily import FLOAT_FEATURES, DailyContext
 
 COUNT = len(CONTEXT_FEATURES)
 

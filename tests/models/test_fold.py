@@ -7,7 +7,8 @@ import pytest
 from relentless.models.context_vector import CONTEXT_FEATURES, vectorise
 from relentless.models.fold import EXTRA_FEATURES
 from relentless.models.fold_rates import RATE_FEATURES
-from relentless.proto.messages import FLOAT_FEATURES, DailyContext, Origin, Quality, Topic
+from relentless.proto.contexts import Origin, Topic
+from relentless.proto.daily import FLOAT_FEATURES, DailyContext, Quality
 
 from .fold_messages import AS_OF, bill, full_rates, numbered, rate, say
 

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from relentless.configs.freshness import Freshness, load
 from relentless.models.context_vector import CONTEXT_FEATURES, CONTEXT_VECTOR, vectorise
 from relentless.models.fold_rates import RATE_FEATURES, SERIES
-from relentless.proto.messages import FLOAT_FEATURES, Quality, Topic
+from relentless.proto.contexts import Topic
+from relentless.proto.daily import FLOAT_FEATURES, Quality
 
 from .fold_messages import AS_OF, FULL, bill, full_rates, rate, say
 

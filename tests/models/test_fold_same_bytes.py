@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from relentless.proto.messages import Topic
+from relentless.proto.contexts import Topic
 
 from .fold_messages import bill, full_rates, numbered, rate, say
 

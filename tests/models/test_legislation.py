@@ -17,7 +17,7 @@ from relentless.models.legislation import (
     rule_change_probability,
     sector_scores,
 )
-from relentless.proto.messages import Quality
+from relentless.proto.daily import Quality
 
 from .fold_messages import AS_OF, bill
 

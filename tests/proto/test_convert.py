@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relentless.proto.contexts import Origin
 from relentless.proto.convert import from_proto, parse, to_proto
-from relentless.proto.errors import InvalidInput
-from relentless.proto.messages import (
+from relentless.proto.daily import (
     FLOAT_FEATURES,
     DailyContext,
     FeatureProvenance,
-    Origin,
     Quality,
     ScheduledEvent,
     SymbolContext,
 )
+from relentless.proto.errors import InvalidInput
 
 numbers = st.floats(-1e9, 1e9)
 narrow = st.floats(-1, 1, width=32)

@@ -8,19 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relentless.proto.base import canonical_json
+from relentless.proto.contexts import AGENT_TOPICS, CONTEXT_TYPES, HUB_TOPICS, News, Topic
+from relentless.proto.daily import FLOAT_FEATURES, DailyContext
 from relentless.proto.errors import InvalidMessage
-from relentless.proto.messages import (
-    AGENT_TOPICS,
-    CONTEXT_TYPES,
-    FLOAT_FEATURES,
-    HUB_TOPICS,
-    MAX_CONTEXT_BYTES,
-    ContextMessage,
-    DailyContext,
-    News,
-    Topic,
-    canonical_json,
-)
+from relentless.proto.messages import MAX_CONTEXT_BYTES, ContextMessage
 
 EXAMPLE: dict[str, Any] = {
     "protocol": "MCP",

@@ -6,7 +6,7 @@ from typing import Any
 
 from relentless.configs.releases import SERIES, ReleaseTable
 from relentless.configs.settings import Settings
-from relentless.proto.messages import Origin
+from relentless.proto.contexts import Origin
 from relentless.sandbox.generated import GeneratedLibrary
 from relentless.sandbox.server import build
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from relentless.configs.clock import to_ns
+from relentless.proto.daily import DailyContext
 from relentless.proto.errors import ModelUnavailable, Unauthenticated
-from relentless.proto.messages import DailyContext
 from relentless.proto.signal import Action, Flag, Signal
 from relentless.proto.tick import TICK_DTYPE, TICK_SIZE
 from relentless.serving.feed import FeedServer

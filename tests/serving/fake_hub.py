@@ -5,7 +5,7 @@ import json
 import time
 from typing import Any, Self
 
-from relentless.proto.messages import DailyContext
+from relentless.proto.daily import DailyContext
 
 
 class FakeHub:

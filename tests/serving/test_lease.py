@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from relentless.proto.daily import DailyContext
 from relentless.proto.feed import Kind
-from relentless.proto.messages import DailyContext
 from relentless.serving import feed as feed_module
 from relentless.serving.clients.feed import FeedClient, Received
 from relentless.serving.gates import Reason

@@ -21,8 +21,8 @@ from websockets.protocol import State
 
 from relentless.configs.clock import RunClock, from_ns
 from relentless.configs.settings import REPOSITORY
+from relentless.proto.base import iso
 from relentless.proto.gen import market_pb2, market_pb2_grpc
-from relentless.proto.messages import iso
 from relentless.proto.signal import Flag, iter_frames
 from relentless.serving.clients.feed import FeedClient, Received
 from relentless.store.journal import open_journal

@@ -9,14 +9,11 @@ from pathlib import Path
 import pytest
 
 from relentless.configs.clock import to_ns
+from relentless.proto.base import canonical_json
+from relentless.proto.contexts import Topic
+from relentless.proto.daily import DailyContext, FeatureProvenance
 from relentless.proto.errors import InvalidInput, StorageError
-from relentless.proto.messages import (
-    ContextMessage,
-    DailyContext,
-    FeatureProvenance,
-    Topic,
-    canonical_json,
-)
+from relentless.proto.messages import ContextMessage
 from relentless.store.history import History
 from relentless.store.ports import Entry, Kind
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from relentless.proto.contexts import AGENT_TOPICS, Topic
 from relentless.proto.errors import (
     Conflict,
     InvalidInput,
@@ -15,7 +16,6 @@ from relentless.proto.errors import (
     Unauthenticated,
     Unavailable,
 )
-from relentless.proto.messages import AGENT_TOPICS, Topic
 from relentless.store.keys import (
     LOCAL_ROLES,
     KeyRing,

@@ -15,8 +15,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from relentless.proto.daily import DailyContext
 from relentless.proto.errors import InvalidSettings, Unavailable
-from relentless.proto.messages import DailyContext
 from relentless.store.online import LocalOnline, open_online
 from relentless.store.online_redis import KEY
 

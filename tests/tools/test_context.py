@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from relentless.proto.daily import DailyContext, FeatureProvenance, Quality
 from relentless.proto.errors import InvalidInput
-from relentless.proto.messages import DailyContext, FeatureProvenance, Quality
 from relentless.tools.context import answer
 
 CONTEXT = DailyContext(

@@ -297,7 +297,7 @@ def main() -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
     except ValidationError as error:
-        from relentless.proto.messages import explain
+        from relentless.proto.base import explain
 
         sys.stderr.write(f"error: settings: {explain(error)}\n")
         sys.exit(2)

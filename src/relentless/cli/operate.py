@@ -13,8 +13,8 @@ from rich.table import Table
 
 from relentless.cli.screen import QUALITY_STYLE, eastern, in_order, number
 from relentless.configs.settings import Settings
+from relentless.proto.contexts import Topic
 from relentless.proto.errors import InvalidInput
-from relentless.proto.messages import Topic
 from relentless.serving.clients.hub import HubClient
 from relentless.store.keys import KeyRing, local_credential
 from relentless.store.ports import Role

@@ -13,7 +13,7 @@ from relentless.cli.plan import Plan
 from relentless.cli.supervisor import Supervisor
 from relentless.cli.view import Snapshot
 from relentless.configs.clock import EASTERN, from_ns
-from relentless.proto.messages import DailyContext
+from relentless.proto.daily import DailyContext
 from relentless.proto.signal import Action, Flag, Signal
 
 NARROW, WIDE = 110, 160

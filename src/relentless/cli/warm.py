@@ -18,7 +18,7 @@ def warm(settings: Settings) -> None:
         ModelInvalid: a version of the model repository fails its digests or its parity check.
     """
     from relentless.mcp_server import inference
-    from relentless.proto.messages import DailyContext
+    from relentless.proto.daily import DailyContext
     from relentless.proto.tick import TICK_DTYPE, TICK_SIZE
     from relentless.serving.engine import InProcessEngine
     from relentless.serving.model_server.config import declared_labels
