@@ -1,11 +1,13 @@
 """``python -m bench [NAME...]``: measure, and write the table and the plot."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable
 
 from bench import context, journal, processes, publish, ticks
 from bench.harness import Section, write
+from relentless.configs.process import configure_logging
 
 SECTIONS: dict[str, Callable[[], Section]] = {
     "closed-loop": ticks.closed_loop,
@@ -21,6 +23,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
 
 def main() -> None:
     """Run the named sections, or all of them; only a whole run is written."""
+    configure_logging("bench", logging.ERROR)
     names = sys.argv[1:] or list(SECTIONS)
     if unknown := set(names) - set(SECTIONS):
         sys.exit(f"no such section: {', '.join(unknown)}; there are: {', '.join(SECTIONS)}")

@@ -16,19 +16,22 @@ import numpy as np
 
 from bench.harness import Figure, Section, alternate, percentile
 from relentless.configs.settings import Settings
+from relentless.models.feature_spec import READY_RETURNS
 from relentless.proto.daily import DailyContext
 from relentless.proto.signal import SIGNAL_SIZE
 from relentless.proto.tick import TICK_DTYPE, TICK_SIZE
 from relentless.serving.engine import InProcessEngine
 from relentless.serving.pipeline import CAPACITY, Lane, activate
 
-ROUNDS, PER_ROUND, WARM = 10, 2_000, 500
+ROUNDS, PER_ROUND, WARM = 10, 2_000, 1_000
 OPEN_LOOP_S = 3.0
 SYMBOLS = (10, 1_000, 10_000)
+WARM_TICKS = READY_RETURNS + 6
+OVERLOAD_US = 50_000.0
 
 
 def lane(symbols: int = 10) -> Lane:
-    """Give a lane that knows so many symbols, joined to an empty context."""
+    """Give a lane joined to an empty context; each symbol has seen enough ticks to count."""
     settings = Settings()
     engine = InProcessEngine(settings.paths.models / settings.model_server.name)
     made = Lane(engine, lambda symbol, minute: 0, symbols=symbols, signals_per_s=50_000_000)
@@ -42,15 +45,19 @@ def lane(symbols: int = 10) -> Lane:
         provenance={},
     )
     made.use(activate(engine, empty))
+    early = ticks(symbols * WARM_TICKS, symbols, start=datetime(2013, 10, 7, 13, 30, tzinfo=UTC))
+    for at in range(0, len(early), CAPACITY):
+        made.process(early[at : at + CAPACITY], now_ns=now_ns(), refuse=lambda: 0)
     return made
 
 
-def ticks(count: int, symbols: int = 10) -> np.ndarray[Any, Any]:
+def ticks(
+    count: int, symbols: int = 10, start: datetime = datetime(2013, 10, 7, 14, 0, tzinfo=UTC)
+) -> np.ndarray[Any, Any]:
     """Give a random walk as packed ticks, shape [count, 48]; synthetic."""
     random = np.random.default_rng(7)
     made = np.zeros(count, TICK_DTYPE)
-    start = int(datetime(2013, 10, 7, 14, 0, tzinfo=UTC).timestamp() * 1e9)
-    made["ts_event"] = start + np.arange(count) * 1_000_000
+    made["ts_event"] = int(start.timestamp() * 1e9) + np.arange(count) * 1_000_000
     made["symbol_id"] = 1 + np.arange(count) % symbols
     price = 100 * np.exp(np.cumsum(random.normal(0, 1e-5, count)))
     made["price"] = np.round(price, 2)
@@ -226,6 +233,9 @@ def open_loop() -> Section:
                 "empty loop",
                 percentile(reference, 0.5),
                 percentile(reference, 0.99),
+                "overload: more than the peak arrives, and nothing is shed here"
+                if percentile(samples, 0.5) > OVERLOAD_US
+                else "",
             )
         )
         if rate in (200_000, 1_000_000):
