@@ -34,7 +34,8 @@ setup: $(VENV)/.run  ## Set up what running needs
 setup-dev: $(VENV)/.dev  ## Set up what the checks need
 
 run: setup  ## Set up and run everything on this machine: no key, no network
-	@$(BIN)/relentless up $(ARGS)
+	@# On a terminal the run is a job of its own, so that Ctrl-C reaches it and not make: exit code 0.
+	@bash -c 'if [ -t 0 ]; then set -m; fi; $(BIN)/relentless up $(ARGS); exit $$?'
 
 test: setup-dev lint type imports  ## Set up and run every check
 	@$(BIN)/pytest -q $(ARGS)

@@ -16,8 +16,9 @@ from relentless.configs.clock import EASTERN, from_ns
 from relentless.proto.daily import DailyContext
 from relentless.proto.signal import Action, Flag, Signal
 
-NARROW, WIDE = 110, 160
-"""Columns below which the parts lie below each other, and from which the tables show all."""
+NARROW, WIDE, ROOMY = 110, 140, 165
+"""Columns below which the parts lie below each other; from which the context's table shows all its
+columns; and from which the agents' table does."""
 ACTION_STYLE = {Action.HOLD: "dim", Action.BUY: "green", Action.SELL: "red"}
 QUALITY_STYLE = {"ok": "green", "stale": "yellow", "missing": "red", "imputed": "cyan"}
 STATE_STYLE = {"ready": "green", "ok": "green", "live": "green", "degraded": "yellow"}
@@ -114,12 +115,12 @@ def draw(
         return layout
     layout.split_column(*parts)
     taken = sum(part.size or 0 for part in parts)
-    left = Layout(name="left", size=66 if width >= WIDE else 46)
+    left = Layout(name="left", size=66 if width >= ROOMY else 46)
     agents = max(6, min(len(snapshot.agents) + 3, 12))
     processes = _processes(supervisor)
     room = max(height - taken - agents - _lines(processes, (left.size or 0) - 4) - 2, 1)
     left.split_column(
-        Layout(_agents(snapshot, wide=width >= WIDE), size=agents),
+        Layout(_agents(snapshot, wide=width >= ROOMY), size=agents),
         Layout(
             Panel(
                 Group(processes, _events(snapshot, room)),
@@ -226,7 +227,7 @@ def _events(snapshot: Snapshot, rows: int) -> Text:
 
 def _context(snapshot: Snapshot, *, wide: bool) -> RenderableType:
     table = Table(expand=True, box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("feature", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("feature", no_wrap=True, overflow="ellipsis", min_width=23, ratio=1)
     table.add_column("value", no_wrap=True, justify="right", min_width=7)
     table.add_column("previous", no_wrap=True, justify="right", min_width=8)
     if wide:
