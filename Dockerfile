@@ -27,6 +27,8 @@ RUN groupadd --gid 10001 relentless \
  && useradd --uid 10001 --gid relentless --no-create-home --shell /usr/sbin/nologin relentless \
  && install -d -o relentless -g relentless /var/lib/relentless
 COPY --from=build --chown=root:root /opt/relentless /opt/relentless
+# numba takes a cache only where it may also write
+COPY --from=build --chown=10001:10001 /opt/relentless/cache /opt/relentless/cache
 ENV PATH=/opt/relentless/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     NUMBA_CACHE_DIR=/opt/relentless/cache \

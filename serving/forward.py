@@ -14,6 +14,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from relentless.models.compiled import compiled_with
 from relentless.models.weights import DEEP, HIDDEN, Weights
 
 Array = npt.NDArray[np.float32]
@@ -28,10 +29,7 @@ _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 def _kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile with multiply-and-add as one instruction where the machine has it."""
-    door: Callable[P, R] = numba.njit(
-        cache=True, nogil=True, error_model="numpy", fastmath={"contract"}
-    )(function)
-    return door
+    return compiled_with(function, fastmath={"contract"})
 
 
 def _inlined(function: Callable[P, R]) -> Callable[P, R]:
