@@ -41,23 +41,27 @@ class Origin(StrEnum):
     SYNTHETIC = "synthetic"
 
 
+Stage = Literal[
+    "introduced",
+    "reported",
+    "passed_house",
+    "passed_senate",
+    "passed_both",
+    "presented",
+    "law",
+    "vetoed",
+    "failed",
+]
+"""How far a bill has come."""
+
+
 class Legislation(Frozen):
     """One bill, as known at a time."""
 
     bill_id: Annotated[str, Field(pattern=r"^\d{1,3}-[a-z]+-\d+$")]
     """Congress, type, number: "113-hjres-59"."""
     title: Text
-    stage: Literal[
-        "introduced",
-        "reported",
-        "passed_house",
-        "passed_senate",
-        "passed_both",
-        "presented",
-        "law",
-        "vetoed",
-        "failed",
-    ]
+    stage: Stage
     latest_action: Text = ""
     latest_action_date: date
     introduced_date: date | None = None

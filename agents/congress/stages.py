@@ -9,22 +9,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Literal
-from zoneinfo import ZoneInfo
 
-EASTERN = ZoneInfo("America/New_York")
-
-Stage = Literal[
-    "introduced",
-    "reported",
-    "passed_house",
-    "passed_senate",
-    "passed_both",
-    "presented",
-    "law",
-    "vetoed",
-    "failed",
-]
+from relentless.configs.clock import EASTERN
+from relentless.proto.contexts import Stage
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import typer
-from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
 from relentless.agents.base import Collected
 from relentless.agents.registry import discover
 from relentless.agents.runner import run_once
-from relentless.cli.plan import SANDBOX_KEY, SANDBOX_RATE_PER_MIN, Wish, plan_run
+from relentless.cli.plan import Wish, plan_run
 from relentless.configs.settings import Settings
 
 
@@ -62,27 +61,11 @@ def list_agents() -> None:
 
 
 async def _with_sources(settings: Settings, folder: Path, stack: AsyncExitStack) -> Settings:
-    """Give settings whose sources answer: the real ones where there is a key."""
+    """Give settings whose sources answer: the real ones where there is a key, else a sandbox."""
     chosen = plan_run(settings, Wish(state=folder)).settings
-    sandboxed = {
-        name: source
-        for name in ("fred", "congress")
-        if (source := getattr(chosen.sources, name)).origin != "live"
-    }
-    if sandboxed:
+    if any(source.origin != "live" for source in (chosen.sources.fred, chosen.sources.congress)):
         from relentless.sandbox.server import serve
 
-        http, _ = await stack.enter_async_context(serve(chosen, chosen.run_clock()))
-        update = {
-            name: source.model_copy(
-                update={
-                    "url": http,
-                    "key": SecretStr(SANDBOX_KEY),
-                    "rate_per_min": SANDBOX_RATE_PER_MIN,
-                }
-            )
-            for name, source in sandboxed.items()
-        }
-        sources = chosen.sources.model_copy(update=update)
-        chosen = chosen.model_copy(update={"sources": sources})
+        box = serve(chosen, chosen.run_clock(), port=chosen.sandbox.port)
+        await stack.enter_async_context(box)
     return chosen

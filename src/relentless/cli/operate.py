@@ -16,7 +16,7 @@ from relentless.configs.settings import Settings
 from relentless.proto.contexts import Topic
 from relentless.proto.errors import InvalidInput
 from relentless.serving.clients.hub import HubClient
-from relentless.store.keys import KeyRing, local_credential
+from relentless.store.keys import KeyRing, keys_path, local_credential
 from relentless.store.ports import Role
 
 PIPE_WIDTH = 160
@@ -109,7 +109,7 @@ def _console() -> Console:
 
 
 def _ring(settings: Settings) -> KeyRing:
-    return KeyRing(settings.paths.state / "keys" / "keys.json")
+    return KeyRing(keys_path(settings.paths.state))
 
 
 def _key_row(key: Any) -> list[str]:
