@@ -1,7 +1,8 @@
 """The one way out to upstream sources: timeouts, retries, breaker, rate limit, cache, typed errors.
 
-Agents ask a :class:`Source` for JSON and get an :class:`Answer` or an error of ``proto.errors``;
-they never see httpx. Everything here runs on wall time and is shared by the agents of a process.
+Agents ask a :class:`Source` for JSON or bytes and get an :class:`Answer` or an error of
+``proto.errors``; they never see httpx. Everything here runs on wall time and is shared by the
+agents of a process.
 Below: httpx for the wire, stamina for retries, purgatory for the breaker, aiolimiter for the
 rate, hishel for revalidation. A key never reaches a log, an error or an evidence URL.
 """
@@ -10,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -155,14 +156,41 @@ class Source:
             SourceRejected: another 4xx, or a redirect.
             SourceMalformed: too large, or not the JSON it should be.
         """
+        answer = await self.get_bytes(path, params, headers=headers)
+        content_type = answer.headers.get("content-type", "")
+        return replace(answer, value=decode_json(self.name, answer.value, content_type))
+
+    async def get_bytes(
+        self,
+        path: str,
+        params: Mapping[str, str | int] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        accept: str | None = None,
+    ) -> Answer:
+        """GET a path and give its body as it came, for a parser of another format than JSON.
+
+        ``runtime.markup`` reads XML and HTML, ``runtime.answer.decode_text`` text.
+
+        Args:
+            path: from the root of ``settings.url``, with a leading slash.
+            params: the query, without the credential.
+            headers: further headers, without the credential.
+            accept: the media types wanted, in place of JSON.
+
+        Raises:
+            SourceError: as for :meth:`get_json`; ``SourceMalformed`` for a body that is too large.
+        """
         public = httpx.QueryParams(dict(params or {}))
         url = self.settings.url.rstrip("/") + path
         shown = f"{url}?{public}" if public else url
-        fetched = await self._guarded(url, public, dict(headers or {}), path)
-        content_type = fetched.headers.get("content-type", "")
+        sent = {**({"Accept": accept} if accept else {}), **(headers or {})}
+        if self.settings.user_agent:
+            sent["User-Agent"] = self.settings.user_agent
+        fetched = await self._guarded(url, public, sent, path)
         digest = await asyncio.to_thread(self.upstream.raw.put, fetched.body)
         return Answer(
-            value=decode_json(self.name, fetched.body, content_type),
+            value=fetched.body,
             url=redact(shown, self._secrets()),
             sha256=digest,
             origin=origin_of(fetched.headers, Origin(self.settings.origin)),

@@ -8,14 +8,16 @@ hands the same file to every process that it starts, so that file wins.
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     JsonConfigSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -89,6 +91,10 @@ class SourceSettings(Section):
     timeout_s: Seconds = 10.0
     origin: Literal["live", "recorded", "synthetic"] = "live"
     """What stands behind ``url``: written into the evidence of what is read there."""
+    user_agent: str | None = None
+    """In place of our own; EDGAR wants a contact in it."""
+    limit_group: str | None = None
+    """Sources of one group share one rate limit, over all processes of the machine."""
 
 
 class SourcesSettings(Section):
@@ -98,6 +104,66 @@ class SourcesSettings(Section):
     congress: SourceSettings
     alpaca: SourceSettings
     """``url`` is the websocket's."""
+    alpaca_data: SourceSettings
+    """Alpaca's REST service: news and option snapshots."""
+    sec: SourceSettings
+    """EDGAR's JSON, data.sec.gov."""
+    sec_archive: SourceSettings
+    """EDGAR's files and feeds, www.sec.gov."""
+    cnbc: SourceSettings
+    wsj: SourceSettings
+    ft: SourceSettings
+    bloomberg: SourceSettings
+    reuters: SourceSettings
+    """Reuters has no feed of its own; Google News lists its stories."""
+    gdelt: SourceSettings
+    cboe: SourceSettings
+    tradier: SourceSettings
+    yahoo: SourceSettings
+    nasdaq: SourceSettings
+    alphavantage: SourceSettings
+    fred_web: SourceSettings
+    """FRED's site, whose release calendar has times of day."""
+
+    def stood_in_for(self) -> bool:
+        """Say whether the sandbox stands in for any source."""
+        return any(getattr(self, name).origin != "live" for name in type(self).model_fields)
+
+    @classmethod
+    def every(cls, source: SourceSettings) -> "SourcesSettings":
+        """Give settings in which one source stands for all, under each one's own path."""
+        return cls(
+            **{
+                name: source.model_copy(
+                    update={"url": source.url + SANDBOX_PATHS.get(name, f"/{name}")}
+                )
+                for name in cls.model_fields
+            }
+        )
+
+
+SANDBOX_PATHS: Mapping[str, str] = {"fred": "", "congress": "", "alpaca": "/v2/iex"}
+"""Where the sandbox serves a source; every other one lies under its own name."""
+
+OPEN_SOURCES: tuple[str, ...] = (
+    *("cnbc", "wsj", "ft", "bloomberg", "reuters", "gdelt"),
+    *("cboe", "yahoo", "nasdaq", "fred_web"),
+)
+"""Sources that ask for no key. A live run reads those that ``open_sources`` names: their terms
+allow personal use, which nobody but the user can know."""
+
+
+class NewsSettings(Section):
+    """The news agent's reading of stories."""
+
+    engine: Literal["auto", "claude", "offline"] = "auto"
+    """``auto`` is Claude in a live run with ANTHROPIC_API_KEY, else the offline engine."""
+    model: str = "claude-haiku-4-5"
+    url: str | None = None
+    """Of the Messages API; the SDK's own where absent."""
+    daily_tokens: Annotated[int, Field(gt=0)] = 2_000_000
+    daily_usd: Annotated[float, Field(gt=0)] = 2.0
+    """Past either budget the offline engine reads the rest of the day's stories."""
 
 
 class SandboxSettings(Section):
@@ -187,6 +253,7 @@ class Settings(BaseSettings):
     model_server: ModelServerSettings = ModelServerSettings()
     predictor: PredictorSettings = PredictorSettings()
     trader: TraderSettings = TraderSettings()
+    news: NewsSettings = NewsSettings()
     redis: RedisSettings = RedisSettings()
 
     fred_api_key: SecretStr | None = Field(
@@ -201,10 +268,42 @@ class Settings(BaseSettings):
     alpaca_secret_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("alpaca_secret_key", "ALPACA_SECRET_KEY")
     )
+    tradier_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("tradier_api_key", "TRADIER_API_KEY")
+    )
+    alphavantage_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("alphavantage_api_key", "ALPHAVANTAGE_API_KEY")
+    )
+    anthropic_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("anthropic_api_key", "ANTHROPIC_API_KEY")
+    )
+    sec_contact: str | None = Field(
+        default=None, validation_alias=AliasChoices("sec_contact", "SEC_CONTACT")
+    )
+    """"Company name contact@mail": EDGAR is asked under it, or not at all."""
+    open_sources: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), validation_alias=AliasChoices("open_sources", "RELENTLESS_OPEN_SOURCES")
+    )
+    """Names of ``OPEN_SOURCES``, separated by commas, or "all"."""
     recordings: Path | None = Field(
         default=None, validation_alias=AliasChoices("recordings", "RELENTLESS_RECORDINGS")
     )
     """A folder of recorded data that the sandbox serves instead of the shipped day."""
+
+    @field_validator("open_sources", mode="before")
+    @classmethod
+    def _read_open_sources(cls, value: object) -> object:
+        """Read the comma-separated names."""
+        if not isinstance(value, str):
+            return value
+        names = tuple(name for part in value.split(",") if (name := part.strip()))
+        if names == ("all",):
+            return OPEN_SOURCES
+        if unknown := set(names) - set(OPEN_SOURCES):
+            raise ValueError(
+                f"no open source {', '.join(sorted(unknown))}; there are: {', '.join(OPEN_SOURCES)}"
+            )
+        return names
 
     @classmethod
     def settings_customise_sources(

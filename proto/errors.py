@@ -173,9 +173,13 @@ class SourceRateLimited(SourceError):
 
 
 class SourceRejected(SourceError):
-    """4xx: the key or the request is wrong."""
+    """4xx: the key or the request is wrong; ``status`` is the answer's, where there was one."""
 
     code = "source_rejected"
+
+    def __init__(self, source: str, message: str, status: int | None = None) -> None:
+        super().__init__(source, message)
+        self.status = status
 
 
 class SourceMalformed(SourceError):

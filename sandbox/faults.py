@@ -10,7 +10,9 @@ import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
+from urllib.parse import parse_qsl, urlencode
 
+from lxml import etree
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse, Response
@@ -18,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Kind = Literal[
     "rate_limited",
+    "forbidden",
     "server_error",
     "unavailable",
     "hang",
@@ -27,6 +30,8 @@ Kind = Literal[
     "empty_body",
     "empty_page",
     "wrong_charset",
+    "duplicated_page",
+    "shifting_page",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -35,6 +40,15 @@ _HTML: Final = (
     "<body><h1>Service Unavailable</h1><p>The server is temporarily unable to service your "
     "request.</p></body></html>"
 )
+
+
+_DENIED: Final = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n'
+    "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+)
+_OFFSETS: Final = ("offset", "start")
+"""Query parameters that say at which item a page begins."""
+_SIZES: Final = ("limit", "count")
 
 
 class Fault(BaseModel):
@@ -54,6 +68,8 @@ class Fault(BaseModel):
     """How many matching requests pass first."""
     retry_after: int | None = None
     """Of ``rate_limited``: the header in seconds, or no header."""
+    shift: int = 3
+    """Of ``shifting_page``: by how many items the list moved since the page before."""
     seconds: float = Field(default=0.05, ge=0)
     """Of ``slow_body``: between two pieces. Of ``hang``: before the answer. Wall time."""
 
@@ -127,6 +143,12 @@ class Faults:
                 )
                 error = {"error": {"code": "OVER_RATE_LIMIT", "message": "Too many requests"}}
                 await JSONResponse(error, 429, headers)(scope, receive, send)
+            case "forbidden":
+                await Response(_DENIED, 403, media_type="application/xml")(scope, receive, send)
+            case "duplicated_page":
+                await self._app(_paged(scope, None), receive, send)
+            case "shifting_page":
+                await self._app(_paged(scope, fault.shift), receive, send)
             case "server_error":
                 await Response("Internal Server Error", 500)(scope, receive, send)
             case "unavailable":
@@ -149,6 +171,20 @@ class Faults:
 
         await self._app(scope, receive, keep)
         return caught
+
+
+def _paged(scope: Scope, shift: int | None) -> Scope:
+    """Move the item at which a page begins back by ``shift``; None gives the page before again.
+
+    A request without an offset, or for the first page, is as it was.
+    """
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    name = next((name for name in _OFFSETS if query.get(name, "").isdecimal()), None)
+    if name is None:
+        return scope
+    size = next((int(query[n]) for n in _SIZES if query.get(n, "").isdecimal()), 0)
+    query[name] = str(max(int(query[name]) - (size if shift is None else shift), 0))
+    return {**scope, "query_string": urlencode(query).encode()}
 
 
 async def _spoil(fault: Fault, caught: _Body, send: Send) -> None:
@@ -178,7 +214,8 @@ async def _spoil(fault: Fault, caught: _Body, send: Send) -> None:
         case "empty_page":
             content = _emptied(content)
         case _:
-            headers["content-type"] = "application/json; charset=utf-8"
+            kind = headers["content-type"].partition(";")[0]
+            headers["content-type"] = f"{kind}; charset=utf-8"
             content = content.decode("utf-8", "replace").encode("utf-16")
     headers["content-length"] = str(len(content))
     await send(caught.start)
@@ -186,11 +223,22 @@ async def _spoil(fault: Fault, caught: _Body, send: Send) -> None:
 
 
 def _emptied(content: bytes) -> bytes:
-    """Give a JSON object with every list in it empty; the counts stay."""
+    """Give a JSON object with every list in it empty, or a feed without entries.
+
+    The counts stay. A table in text keeps its first line.
+    """
+    if content.lstrip().startswith(b"<"):
+        root = etree.fromstring(content, etree.XMLParser(resolve_entities=False, no_network=True))
+        for element in root.xpath("//*[local-name()='item' or local-name()='entry']"):
+            element.getparent().remove(element)
+        for element in root.xpath("//*[local-name()='urlset']/*"):
+            element.getparent().remove(element)
+        emptied: bytes = etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+        return emptied
     try:
         body: Any = json.loads(content)
     except ValueError:
-        return b"{}"
+        return content.partition(b"\n")[0]
     if not isinstance(body, dict):
         return b"[]"
     return json.dumps(

@@ -1,4 +1,4 @@
-"""The sandbox process: FRED, Congress.gov and Alpaca's stream on one loopback port.
+"""The sandbox process: every upstream service on one loopback port, each under its own path.
 
 ``build`` makes the application; ``serve`` runs it inside a test or another process; ``run`` is the
 process. Beside them stand only uvicorn and the settings.
@@ -13,12 +13,27 @@ from datetime import date, timedelta
 import structlog
 import uvicorn
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount
 
 from relentless.configs.clock import EASTERN, Clock, RunClock
 from relentless.configs.process import announce, configure_logging, stop_event
 from relentless.configs.releases import ReleaseTable
 from relentless.configs.settings import Settings
-from relentless.sandbox import congress, fred
+from relentless.sandbox import (
+    alpaca_news,
+    alpaca_options,
+    alphavantage,
+    cboe,
+    congress,
+    edgar,
+    feeds,
+    fred,
+    fred_web,
+    gdelt,
+    nasdaq,
+    tradier,
+    yahoo,
+)
 from relentless.sandbox.alpaca import Stream
 from relentless.sandbox.faults import Faults
 from relentless.sandbox.frames import Tape
@@ -44,10 +59,35 @@ def build(settings: Settings, clock: Clock | None = None, library: Library | Non
     """
     releases = ReleaseTable.load()
     clock = clock or settings.run_clock()
-    world = World(library or _library(settings, releases), releases, clock)
+    world = World(
+        library or _library(settings, releases),
+        releases,
+        clock,
+        settings.sandbox.seed,
+        settings.predictor.symbols,
+        settings.recordings,
+    )
     stream = Stream(_tape(settings), clock, fast=settings.sandbox.tape == "fast")
-    routes = [*fred.routes(world), *congress.routes(world), stream.route()]
+    routes = [*fred.routes(world), *congress.routes(world), stream.route(), *_mounted(world)]
     return Faults(Starlette(routes=routes))
+
+
+def _mounted(world: World) -> list[BaseRoute]:
+    """Give the services that lie under the name of their source."""
+    services: dict[str, list[BaseRoute]] = {
+        "alpaca_data": [*alpaca_news.routes(world), *alpaca_options.routes(world)],
+        "sec": edgar.data_routes(world),
+        "sec_archive": edgar.archive_routes(world),
+        "gdelt": gdelt.routes(world),
+        "cboe": cboe.routes(world),
+        "tradier": tradier.routes(world),
+        "yahoo": yahoo.routes(world),
+        "nasdaq": nasdaq.routes(world),
+        "alphavantage": alphavantage.routes(world),
+        "fred_web": fred_web.routes(world),
+    }
+    services |= {name: feeds.routes(world, name) for name in feeds.PUBLISHERS}
+    return [Mount(f"/{name}", routes=routes) for name, routes in services.items()]
 
 
 def _library(settings: Settings, releases: ReleaseTable) -> Library:

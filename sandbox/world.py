@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 
 from relentless.configs.clock import EASTERN, Clock
 from relentless.configs.releases import ReleaseTable
@@ -20,6 +21,12 @@ class World:
     library: Library
     releases: ReleaseTable
     clock: Clock
+    seed: int = 0
+    """Of everything that is invented."""
+    symbols: tuple[str, ...] = ()
+    """The run's symbols: what is invented is invented for them."""
+    recordings: Path | None = None
+    """The folder of recorded data, where the run has one."""
 
     def now(self) -> datetime:
         """Give the market time, in UTC."""

@@ -4,7 +4,9 @@ A body is either the JSON that the source's contract promises or a typed error: 
 cut document, another charset or ``NaN`` never become a value.
 """
 
+import codecs
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,7 +31,7 @@ class Answer:
     """One decoded answer and where it came from."""
 
     value: Any
-    """The decoded JSON."""
+    """The decoded JSON, or the body as it came."""
     url: str
     """Without secrets."""
     sha256: str
@@ -74,6 +76,31 @@ def decode_json(source: str, body: bytes, content_type: str = "") -> Any:
         raise SourceMalformed(source, f"the answer is not JSON: {reason}") from None
 
 
+def decode_text(source: str, body: bytes, content_type: str = "") -> str:
+    """Read a text body by its byte-order mark, else the charset of the header, else as UTF-8.
+
+    Raises:
+        SourceMalformed: empty, or not in that charset.
+    """
+    if not body.strip():
+        raise SourceMalformed(source, "the answer is empty")
+    stated = _CHARSET.search(content_type)
+    charset = next((name for mark, name in _MARKS if body.startswith(mark)), None)
+    charset = charset or (stated[1] if stated else "utf-8")
+    try:
+        return body.decode(charset)
+    except (LookupError, UnicodeDecodeError):
+        raise SourceMalformed(source, f"the answer is not {charset[:20]}") from None
+
+
+_CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
@@ -95,7 +122,7 @@ def failure(
         return SourceRateLimited(source, f"{what}: 429, too many requests", wait)
     if status >= 500 or status == 408:
         return SourceUnavailable(source, f"{what}: {status}")
-    return SourceRejected(source, f"{what}: {status}{_said(body)}")
+    return SourceRejected(source, f"{what}: {status}{_said(body)}", status)
 
 
 def _said(body: bytes) -> str:

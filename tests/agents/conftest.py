@@ -43,7 +43,7 @@ def test_settings(state: Path, url: str = "http://fred.test", timeout_s: float =
         }
     )
     return Settings(
-        sources=SourcesSettings(fred=source, congress=source, alpaca=source),
+        sources=SourcesSettings.every(source),
         paths={"state": state},  # type: ignore[arg-type]
     )
 

@@ -16,7 +16,7 @@ from relentless.sandbox.server import build, serve
 
 from .conftest import FAST, eastern, test_settings
 
-HARMLESS = {"slow_body"}
+HARMLESS = {"slow_body", "duplicated_page", "shifting_page"}
 OVER_A_SOCKET = {"cut_body"}
 LIST = "/v3/bill/113"
 BILLS = 10

@@ -245,3 +245,24 @@ def test_retry_after_reads_seconds_and_dates_and_nothing_else():
 
 def test_the_fast_policy_is_only_faster():
     assert FAST.max_bytes == Policy().max_bytes
+
+
+async def test_bytes_come_as_they_are_with_the_sources_own_user_agent(make_run):
+    seen = {}
+
+    def handler(request):
+        seen.update(request.headers)
+        return httpx.Response(200, content=b"\xff<rss/>", headers={"content-type": "text/xml"})
+
+    run = await make_run(handler)
+    settings = run.source_settings("cnbc").model_copy(update={"user_agent": "Acme a@b.example"})
+    answer = await run.upstream.source("cnbc", settings).get_bytes("/x", accept="text/xml")
+    assert answer.value == b"\xff<rss/>"
+    assert seen["user-agent"] == "Acme a@b.example" and seen["accept"] == "text/xml"
+
+
+async def test_a_refusal_says_its_status(make_run):
+    run = await make_run(lambda request: httpx.Response(403, content=b"no"))
+    with pytest.raises(SourceRejected) as caught:
+        await run.source("cnbc").get_bytes("/x")
+    assert caught.value.status == 403

@@ -220,3 +220,30 @@ def ports(plan: Plan) -> list[int]:
         chosen.predictor.feed_port,
         int(chosen.model_server.address.rpartition(":")[2]),
     ]
+
+
+def test_open_sources_are_live_only_where_they_are_named(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELENTLESS_OPEN_SOURCES", "cboe, nasdaq")
+    monkeypatch.setenv("SEC_CONTACT", "Acme a@acme.example")
+    named = Settings()
+    live = plan_run(named, Wish(live=True, state=tmp_path / "var"))
+    sources = live.settings.sources
+    assert sources.cboe.origin == "live" and sources.cboe.url == "https://cdn.cboe.com"
+    assert sources.yahoo.origin == "synthetic" and sources.yahoo.url.endswith("/yahoo")
+    assert sources.sec.origin == "live" and sources.sec.user_agent == "Acme a@acme.example"
+    assert sources.sec.limit_group == sources.sec_archive.limit_group == "edgar"
+    assert any("nasdaq: live" in note for note in live.notes)
+    day = plan_run(named, Wish(day=True, state=tmp_path / "var")).settings.sources
+    assert {day.cboe.origin, day.sec.origin} == {"synthetic"}
+
+
+def test_an_unknown_open_source_is_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELENTLESS_OPEN_SOURCES", "cboe,reddit")
+    with pytest.raises(ValueError, match=r"no open source reddit; there are: cnbc"):
+        Settings()
+    monkeypatch.setenv("RELENTLESS_OPEN_SOURCES", "all")
+    assert "gdelt" in Settings().open_sources

@@ -43,7 +43,7 @@ async def play(recordings, state, steps=DAY, sandbox_day=None):
     ``sandbox_day``: the upstream services stand at that later day, not at the run's moment.
     """
     source = SourceSettings(url="http://sandbox.test", rate_per_min=600_000, origin="recorded")
-    sources = SourcesSettings(fred=source, congress=source, alpaca=source)
+    sources = SourcesSettings.every(source)
     settings = Settings(sources=sources, recordings=recordings)
     clock = ManualClock(eastern("2013-10-07", "05:00"))
     app = build(settings, clock)

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from relentless.configs.clock import ManualClock
 from relentless.configs.settings import Settings
-from relentless.sandbox.faults import KINDS, Fault, Faults
+from relentless.sandbox.faults import KINDS, Fault, Faults, _emptied
 from relentless.sandbox.server import build, serve
 
 GOOD = "/fred/series/observations?series_id=DGS10&file_type=json&limit=50&api_key=" + "0" * 32
@@ -109,3 +109,23 @@ def test_the_documented_plan_is_a_plan() -> None:
     faults = TypeAdapter(list[Fault]).validate_json(plan)
     assert [fault.kind for fault in faults] == ["rate_limited", "truncated_json"]
     assert all(f"`{kind}`" in text for kind in KINDS)
+
+
+async def test_a_page_moves_or_comes_again(box):
+    sandbox = box()
+    query = {"api_key": "k", "format": "json", "limit": 5, "sort": "updateDate asc"}
+    first = (await sandbox.get("/v3/bill/113", **query, offset=0)).json()["bills"]
+    second = (await sandbox.get("/v3/bill/113", **query, offset=5)).json()["bills"]
+    sandbox.app.add(Fault(path="/v3", kind="duplicated_page"))
+    assert (await sandbox.get("/v3/bill/113", **query, offset=5)).json()["bills"] == first
+    sandbox.app.add(Fault(path="/v3", kind="shifting_page", shift=2))
+    moved = (await sandbox.get("/v3/bill/113", **query, offset=5)).json()["bills"]
+    assert moved == [*first[-2:], *second[:3]]
+
+
+async def test_feeds_and_tables_lose_their_entries():
+    rss = b"<rss><channel><title>t</title><item><a/></item><item/></channel></rss>"
+    assert b"<item" not in _emptied(rss) and b"<title>t</title>" in _emptied(rss)
+    atom = b'<feed xmlns="http://www.w3.org/2005/Atom"><entry/><title/></feed>'
+    assert b"<entry" not in _emptied(atom)
+    assert _emptied(b"symbol,name\nIBM,x\n") == b"symbol,name"

@@ -63,7 +63,7 @@ def list_agents() -> None:
 async def _with_sources(settings: Settings, folder: Path, stack: AsyncExitStack) -> Settings:
     """Give settings whose sources answer: the real ones where there is a key, else a sandbox."""
     chosen = plan_run(settings, Wish(state=folder)).settings
-    if any(source.origin != "live" for source in (chosen.sources.fred, chosen.sources.congress)):
+    if chosen.sources.stood_in_for():
         from relentless.sandbox.server import serve
 
         box = serve(chosen, chosen.run_clock(), port=chosen.sandbox.port)

@@ -9,7 +9,8 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationError
 
@@ -17,12 +18,19 @@ from relentless.cli.ports import Claims
 from relentless.cli.supervisor import Spec
 from relentless.configs.clock import EASTERN
 from relentless.configs.sessions import is_session, next_session, session_close
-from relentless.configs.settings import ClockSettings, Settings
+from relentless.configs.settings import (
+    SANDBOX_PATHS,
+    ClockSettings,
+    Settings,
+    SourcesSettings,
+)
 from relentless.proto.errors import InvalidInput, InvalidSettings
 
 KEPT_RUNS = 3
 SANDBOX_KEY = "sandbox"
 SANDBOX_RATE_PER_MIN = 60_000.0
+EDGAR: Final = ("sec", "sec_archive")
+"""Live once SEC_CONTACT says who asks."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,9 @@ def plan_run(settings: Settings, wish: Wish) -> Plan:
     claims = Claims()
     update |= _ports(settings, claims, notes)
     host, port = update["sandbox"].host, update["sandbox"].port
-    update["sources"] = _sources(settings, keys if live else {}, host, port, recordings, notes)
+    update["sources"] = _sources(
+        settings, keys if live else {}, host, port, recordings, notes, live=live
+    )
     resolved = settings.model_copy(update=update)
     file = state / "settings.json"
     _write_private(file, resolved.dump())
@@ -106,8 +116,13 @@ def _keys(settings: Settings) -> dict[str, tuple[SecretStr, SecretStr | None]]:
         found["fred"] = (settings.fred_api_key, None)
     if settings.congress_api_key:
         found["congress"] = (settings.congress_api_key, None)
+    if settings.tradier_api_key:
+        found["tradier"] = (settings.tradier_api_key, None)
+    if settings.alphavantage_api_key:
+        found["alphavantage"] = (settings.alphavantage_api_key, None)
     if settings.alpaca_api_key and settings.alpaca_secret_key:
-        found["alpaca"] = (settings.alpaca_api_key, settings.alpaca_secret_key)
+        pair = (settings.alpaca_api_key, settings.alpaca_secret_key)
+        found |= {"alpaca": pair, "alpaca_data": pair}
     elif settings.alpaca_api_key or settings.alpaca_secret_key:
         raise InvalidSettings("set both ALPACA_API_KEY and ALPACA_SECRET_KEY, or neither")
     return found
@@ -175,29 +190,36 @@ def _sources(
     port: int,
     recordings: Path | None,
     notes: list[str],
-) -> Any:
+    *,
+    live: bool,
+) -> SourcesSettings:
     origin: Literal["recorded", "synthetic"] = "recorded" if recordings else "synthetic"
     update: dict[str, Any] = {}
-    for name, scheme, path in (
-        ("fred", "http", ""),
-        ("congress", "http", ""),
-        ("alpaca", "ws", "/v2/iex"),
-    ):
+    for name in SourcesSettings.model_fields:
         source = getattr(settings.sources, name)
         if name in keys:
             key, secret = keys[name]
             update[name] = source.model_copy(update={"key": key, "secret": secret})
             notes.append(f"{name}: live, with your key")
-            continue
-        update[name] = source.model_copy(
-            update={
-                "url": f"{scheme}://{host}:{port}{path}",
-                "key": SecretStr(SANDBOX_KEY),
-                "secret": SecretStr(SANDBOX_KEY),
-                "rate_per_min": SANDBOX_RATE_PER_MIN,
-                "origin": origin,
-            }
-        )
+        elif live and name in settings.open_sources:
+            update[name] = source
+            notes.append(f"{name}: live, it asks for no key")
+        elif live and name in EDGAR and settings.sec_contact:
+            update[name] = source.model_copy(update={"user_agent": settings.sec_contact})
+            notes.append(f"{name}: live, as {settings.sec_contact}")
+        else:
+            scheme = urlsplit(source.url).scheme.replace("https", "http").replace("wss", "ws")
+            path = SANDBOX_PATHS.get(name, f"/{name}")
+            update[name] = source.model_copy(
+                update={
+                    "url": f"{scheme}://{host}:{port}{path}",
+                    "key": SecretStr(SANDBOX_KEY),
+                    "secret": SecretStr(SANDBOX_KEY),
+                    "rate_per_min": SANDBOX_RATE_PER_MIN,
+                    "limit_group": None,
+                    "origin": origin,
+                }
+            )
     return settings.sources.model_copy(update=update)
 
 
@@ -230,10 +252,7 @@ def _ports(settings: Settings, claims: Claims, notes: list[str]) -> dict[str, An
 
 def _specs(settings: Settings) -> tuple[Spec, ...]:
     """Give the processes in the order of their start; the stage is the order of their end."""
-    sandboxed = any(
-        source.url.startswith((f"http://{settings.sandbox.host}", f"ws://{settings.sandbox.host}"))
-        for source in (settings.sources.fred, settings.sources.congress, settings.sources.alpaca)
-    )
+    sandboxed = settings.sources.stood_in_for()
     specs = [Spec("sandbox", ("sandbox",), 4)] if sandboxed else []
     specs += [
         Spec("predictor", ("predictor",), 2),

@@ -1,0 +1,10 @@
+"""Alpha Vantage's earnings calendar in a box."""
+
+from starlette.routing import BaseRoute
+
+from relentless.sandbox.world import World
+
+
+def routes(world: World) -> list[BaseRoute]:
+    """Give the routes of the service, under ``/alphavantage``."""
+    return []
