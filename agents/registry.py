@@ -24,7 +24,9 @@ from relentless.proto.contexts import HUB_TOPICS, Topic
 from relentless.proto.errors import InvalidSettings, NotFound
 
 PACKAGE: Final = "relentless.agents"
-HOUSE: Final = frozenset({"base", "blotter", "http", "registry", "runner", "runtime", "trading"})
+HOUSE: Final = frozenset(
+    {"base", "blotter", "edgar", "http", "registry", "runner", "runtime", "trading"}
+)
 """Modules here that hold no data agent."""
 
 _log = structlog.get_logger()

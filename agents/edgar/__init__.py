@@ -1,0 +1,1 @@
+"""EDGAR as the SEC and the insider agent read it: feeds, indexes, acceptance times. No agent."""

@@ -1,0 +1,1 @@
+"""The news agent: stories, and what they mean for which asset."""
