@@ -5,7 +5,7 @@ in memory; a past day's context as of a moment is folded again from what was kno
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Final
 
@@ -14,6 +14,8 @@ from relentless.configs.freshness import Freshness
 from relentless.configs.sessions import is_session, next_session, session_close
 from relentless.mcp_server.exchange import HUB, MessageExchange
 from relentless.models.fold import fold
+from relentless.models.fold_select import READ_TOPICS
+from relentless.models.fold_standing import Standing
 from relentless.proto.contexts import DailyContextNotice, Topic
 from relentless.proto.daily import DailyContext, Quality
 from relentless.proto.errors import InvalidInput, NotFound
@@ -38,6 +40,8 @@ class ContextStore:
         self._clock = clock
         self.rules = rules
         self._building = asyncio.Lock()
+        self._standing = Standing()
+        self._reading = asyncio.Lock()
         self.latest: DailyContext | None = None
         self.built = 0
         """Contexts built by this process."""
@@ -80,20 +84,29 @@ class ContextStore:
             return await self.keep(await self.fold(moment, trading_date(moment)))
 
     async def fold(self, as_of: datetime, day: date) -> DailyContext:
-        """Fold what was known at a moment and stands in the journal now. Keeps nothing."""
-        head = self._journal.head().sequence
-        entries: list[Entry] = []
-        while page := await self._journal.read(
-            Kind.MESSAGE,
-            after=entries[-1].sequence if entries else 0,
-            up_to=head,
-            known_by_ns=to_ns(as_of),
-            limit=PAGE,
-        ):
-            entries.extend(page)
-            if len(page) < PAGE:
-                break
-        return await asyncio.to_thread(_fold, entries, as_of, day, head, self.rules)
+        """Fold what was known at a moment and stands in the journal now. Keeps no context.
+
+        Moments that go forward read only what is new in the journal; one that lies before an
+        earlier call's reads all of it.
+        """
+        async with self._reading:
+            head = self._journal.head().sequence
+            standing = self._standing if self._standing.covers(as_of, head) else Standing()
+            async for page in self._pages(standing.head, head):
+                await asyncio.to_thread(_take, standing, page)
+            standing.take((), head)
+            messages = list(standing.messages())
+            if standing is self._standing:
+                await asyncio.to_thread(standing.forget, as_of)
+        return await asyncio.to_thread(
+            fold, messages, as_of=as_of, trading_date=day, head=head, rules=self.rules
+        )
+
+    async def _pages(self, after: int, up_to: int) -> AsyncIterator[list[Entry]]:
+        """Give the messages after a sequence, page by page."""
+        while page := await self._journal.read(Kind.MESSAGE, after=after, up_to=up_to, limit=PAGE):
+            yield page
+            after = page[-1].sequence
 
     async def keep(self, context: DailyContext) -> DailyContext:
         """Store a context, announce it, and make it the newest."""
@@ -158,12 +171,11 @@ def unmet(context: DailyContext, rules: Freshness) -> frozenset[str]:
     )
 
 
-def _fold(
-    entries: Sequence[Entry], as_of: datetime, day: date, head: int, rules: Freshness
-) -> DailyContext:
+def _take(standing: Standing, page: Sequence[Entry]) -> None:
+    """Parse a page's messages, but for those that no context reads, and take them."""
     parse: Callable[[bytes], ContextMessage] = ContextMessage.model_validate_json
-    messages = ((entry.sequence, parse(entry.body)) for entry in entries)
-    return fold(messages, as_of=as_of, trading_date=day, head=head, rules=rules)
+    read = (entry for entry in page if entry.topic in READ_TOPICS)
+    standing.take(((entry.sequence, parse(entry.body)) for entry in read), page[-1].sequence)
 
 
 def _context(entry: Entry) -> DailyContext:

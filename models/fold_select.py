@@ -78,7 +78,20 @@ _ABOUT: Mapping[Topic, Callable[[Mapping[str, Any]], object]] = {
 A topic without an entry has no part in a context.
 """
 
+READ_TOPICS = frozenset(_ABOUT)
+"""Topics that contexts are made of."""
+
 _Candidate = tuple[datetime, int, ContextMessage]
+
+
+def subject(sequence: int, message: ContextMessage) -> object:
+    """Give what a message is about, topic included; None where no context can read it."""
+    topic = message.topic
+    if topic is None or topic not in _ABOUT or message.known_at is None:
+        return None
+    if message.source_agent != _OWNER[topic]:
+        return None
+    return topic, _ABOUT[topic](message.context) or sequence
 
 
 def select(
