@@ -32,6 +32,11 @@ from relentless.store.keys import local_credential
 END_S: Final = 2.0
 """Wall seconds that the agents have to end."""
 
+RAW_AGE_S: Final = 90 * 86_400.0
+"""Wall seconds for which the evidence behind a message can be read back; docs/agents/README.md."""
+RAW_BYTES: Final = 8 * 2**30
+SWEEP_S: Final = 6 * 3_600.0
+
 Connect = Callable[[str], AbstractAsyncContextManager[Hub]]
 """Opens an agent's own connection to the hub, by the agent's name."""
 
@@ -79,9 +84,22 @@ class Fleet:
             every=self.settings.clock.mode == "day",
         )
 
+    async def sweep(self) -> None:
+        """Keep the folder of raw bodies within its bounds."""
+        while True:
+            try:
+                removed = await asyncio.to_thread(
+                    self.upstream.raw.prune, max_age_s=RAW_AGE_S, max_bytes=RAW_BYTES
+                )
+                _log.info("raw_bodies_swept", removed=removed)
+            except OSError as error:
+                _log.error("raw_bodies_not_swept", error=_reason(error))
+            await asyncio.sleep(SWEEP_S)
+
     async def serve(self, stop: asyncio.Event) -> None:
         """Keep every agent working until ``stop``, then end all within ``END_S``."""
         tasks = [asyncio.create_task(self.keep(agent), name=agent.name) for agent in self.agents]
+        tasks.append(asyncio.create_task(self.sweep(), name="sweep"))
         try:
             await stop.wait()
         finally:
