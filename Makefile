@@ -6,10 +6,10 @@ INSTALL := $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python
 export UV_LINK_MODE ?= copy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check-day lint type imports soak bench proto docs lock clean
+.PHONY: help setup setup-dev run test check-day conformance lint type imports soak bench proto docs lock clean
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-11s %s\n", $$1, $$2}'
 
 $(BIN)/uv: requirements-setup.lock
 	@echo "setting up $(VENV)"
@@ -54,6 +54,9 @@ imports: setup-dev
 check-day: setup-dev  ## Run the recorded day headless and check its contexts and bars
 	@$(BIN)/python tests/golden/run_day.py
 	@$(BIN)/pytest -q -rs tests/sandbox/test_alpaca.py::test_replayed_trades_make_the_official_minute_bars
+
+conformance: setup-dev  ## Run the protocol's official conformance suite, both revisions, on Node from npm
+	@$(BIN)/python tests/conformance/run.py
 
 soak: setup-dev  ## Every promise at its full counts (hours)
 	@RELENTLESS_SOAK=1 $(BIN)/pytest -q --timeout=7200 $(ARGS)

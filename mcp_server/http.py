@@ -46,7 +46,7 @@ def application(
     """Give the whole ASGI application."""
     hosts = dict.fromkeys((*LOOPBACK, settings.host, *settings.allowed_hosts))
     inner = server.streamable_http_app(
-        json_response=True,
+        json_response=False,
         auth=AuthSettings(
             issuer_url=AnyHttpUrl(f"http://{settings.host}:{settings.port}"),
             resource_server_url=None,
