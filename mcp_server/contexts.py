@@ -134,6 +134,11 @@ class ContextStore:
                 return _context(entry)
         return None
 
+    async def dates(self) -> list[date]:
+        """Give the trading dates of the contexts that were kept last, the newest first."""
+        kept = await self._journal.read(Kind.CONTEXT, limit=1_000, newest_first=True)
+        return sorted({date.fromisoformat(entry.topic) for entry in kept}, reverse=True)
+
     def activate(self, context: DailyContext) -> None:
         """Make a context the newest, unless one of a later moment, not to come, is."""
         latest = self.latest

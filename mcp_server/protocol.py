@@ -15,6 +15,8 @@ from mcp.shared.exceptions import MCPError
 
 from relentless import __version__
 from relentless.mcp_server.auth import Gate
+from relentless.mcp_server.completion import Completions
+from relentless.mcp_server.prompts import PROMPTS, get_prompt
 from relentless.mcp_server.resources import JSON, LISTED, TEMPLATES, Resources
 from relentless.mcp_server.subscriptions import Push
 from relentless.mcp_server.toolbox import Toolbox
@@ -39,8 +41,16 @@ INSTRUCTIONS = (
 class Protocol:
     """The handlers of the MCP methods that the hub serves."""
 
-    def __init__(self, toolbox: Toolbox, resources: Resources, push: Push, gate: Gate) -> None:
+    def __init__(
+        self,
+        toolbox: Toolbox,
+        resources: Resources,
+        completions: Completions,
+        push: Push,
+        gate: Gate,
+    ) -> None:
         self._toolbox = toolbox
+        self._completions = completions
         self._resources = resources
         self._push = push
         self._gate = gate
@@ -52,6 +62,7 @@ class Protocol:
             instructions=INSTRUCTIONS,
             cache_hints={
                 "tools/list": CacheHint(ttl_ms=60_000, scope="public"),
+                "prompts/list": CacheHint(ttl_ms=60_000, scope="public"),
                 "resources/list": CacheHint(ttl_ms=60_000, scope="public"),
                 "resources/templates/list": CacheHint(ttl_ms=60_000, scope="public"),
             },
@@ -61,6 +72,9 @@ class Protocol:
             on_list_resources=self._list_resources,
             on_list_resource_templates=self._list_templates,
             on_read_resource=self._read,
+            on_list_prompts=self._list_prompts,
+            on_get_prompt=self._get_prompt,
+            on_completion=self._complete,
             on_subscribe_resource=self._subscribe,
             on_unsubscribe_resource=self._unsubscribe,
             on_subscriptions_listen=self._watch,
@@ -84,6 +98,27 @@ class Protocol:
 
     async def _list_templates(self, _: Context, __: object) -> types.ListResourceTemplatesResult:
         return types.ListResourceTemplatesResult(resource_templates=list(TEMPLATES))
+
+    async def _list_prompts(self, _: Context, __: object) -> types.ListPromptsResult:
+        return types.ListPromptsResult(prompts=[prompt.listing() for prompt in PROMPTS])
+
+    async def _get_prompt(
+        self, _: Context, params: types.GetPromptRequestParams
+    ) -> types.GetPromptResult:
+        try:
+            return get_prompt(params.name, params.arguments)
+        except RelentlessError as error:
+            raise protocol_error(error) from error
+
+    async def _complete(
+        self, _: Context, params: types.CompleteRequestParams
+    ) -> types.CompleteResult:
+        argument = params.argument
+        try:
+            found = await self._completions.complete(argument.name, argument.value)
+        except RelentlessError as error:
+            raise protocol_error(error) from error
+        return types.CompleteResult(completion=found)
 
     async def _read(
         self, _: Context, params: types.ReadResourceRequestParams

@@ -21,6 +21,7 @@ from relentless.configs.process import announce, stop_event
 from relentless.configs.settings import Settings
 from relentless.mcp_server.archive import Archive
 from relentless.mcp_server.auth import Gate, KeyVerification, Rate
+from relentless.mcp_server.completion import Completions
 from relentless.mcp_server.contexts import ContextStore
 from relentless.mcp_server.control import LeaseControl
 from relentless.mcp_server.coordinator import Coordinator
@@ -158,7 +159,8 @@ def _wire(
     )
     resources = Resources(exchange, contexts, registry, tap, lambda: tap.symbols)
     toolbox = Toolbox(families, gate)
-    protocol = Protocol(toolbox, resources, push, gate)
+    completions = Completions(gate.resource, lambda: tap.symbols, registry, contexts.dates)
+    protocol = Protocol(toolbox, resources, completions, push, gate)
     app = application(settings.hub, protocol.server, toolbox, verification, control)
     hub = Hub(
         app,
