@@ -217,6 +217,17 @@ class TraderSettings(Section):
     max_notional: Annotated[float, Field(gt=0)] = 50_000.0
 
 
+class AskSettings(Section):
+    """``relentless ask``."""
+
+    model: str = "claude-sonnet-5-5"
+    url: str | None = None
+    """Of the Messages API; the SDK's own where absent."""
+    tokens: Annotated[int, Field(gt=0)] = 300_000
+    """Of one question, all rounds together."""
+    usd: Annotated[float, Field(gt=0)] = 0.50
+
+
 class RedisSettings(Section):
     """The online feature store; in process where there is no URL."""
 
@@ -254,6 +265,7 @@ class Settings(BaseSettings):
     predictor: PredictorSettings = PredictorSettings()
     trader: TraderSettings = TraderSettings()
     news: NewsSettings = NewsSettings()
+    ask: AskSettings = AskSettings()
     redis: RedisSettings = RedisSettings()
 
     fred_api_key: SecretStr | None = Field(

@@ -168,7 +168,7 @@ def answer(context: DailyContext, fields: list[str] | None) -> ContextAnswer:
     elif "*" in fields:
         chosen = whole
     else:
-        known = whole | whole["extra"]
+        known = dict.fromkeys(context.provenance) | whole | whole["extra"]
         if unknown := [name for name in fields if name not in known]:
             raise InvalidInput(f"no field {', '.join(unknown)}; there are {', '.join(known)}")
         identity = ("context_id", "trading_date", "as_of")

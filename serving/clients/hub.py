@@ -14,6 +14,7 @@ import httpx2
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import SubscriptionLost
+from mcp_types import Tool
 
 from relentless.proto.base import iso
 from relentless.proto.daily import DailyContext
@@ -61,6 +62,17 @@ class HubClient:
         """Let go of the connections."""
         self._client = None
         await self._stack.aclose()
+
+    async def tools(self) -> list[Tool]:
+        """Give the hub's tools as it lists them.
+
+        Raises:
+            RelentlessError: the hub's error, as its own class.
+        """
+        try:
+            return list((await self._entered().list_tools()).tools)
+        except MCPError as error:
+            raise _from_protocol(error) from error
 
     async def call(
         self, tool: str, arguments: Mapping[str, Any] | None = None, *, wait_s: float = 0.0

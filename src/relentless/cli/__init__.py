@@ -231,6 +231,23 @@ def resume(reason: Annotated[str, typer.Argument(help="Why; kept in the journal.
     asyncio.run(set_halt(_running(), halted=False, reason=reason))
 
 
+@app.command(rich_help_panel=OPERATE)
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    usd: Annotated[
+        float | None, typer.Option(help="The most that this question may cost.", min=0.001)
+    ] = None,
+) -> None:
+    """Ask Claude about the running system; it reads the hub's tools and cites what it read.
+
+    Needs ANTHROPIC_API_KEY. The model can only read: it holds a reader's key, and is offered no
+    tool that changes anything.
+    """
+    from relentless.cli.ask.terminal import ask as ask_question
+
+    raise typer.Exit(asyncio.run(ask_question(_running(), question, usd=usd)))
+
+
 @keys_app.command("create")
 def keys_create(
     name: Annotated[str, typer.Option(help="Whose key: the agent's name.")],

@@ -1,0 +1,1 @@
+"""``relentless ask``: a question to Claude, answered from the hub with its sources."""
