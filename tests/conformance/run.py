@@ -2,36 +2,26 @@
 
     python tests/conformance/run.py            # exit code 0: every scored server scenario passes
 
-Installs the suite and the Node that it needs from the lock file beside it, serves the hub with the
-suite's fixtures (``serve.py``), and runs the frozen requirements of both protocol revisions, then
-the header scenarios that are not scored yet. Without npm it says so and checks nothing.
+Installs the suite and the Node that it needs by the lock file of ``tests/foreign``, serves the hub
+with the suite's fixtures (``serve.py``), and runs the frozen requirements of both protocol
+revisions, then the header scenarios that are not scored yet. Without npm it says so and checks
+nothing.
 """
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SUITE = HERE / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+sys.path.insert(0, str(HERE.parent / "foreign"))
+from install import MODULES, Absent, install, node22  # noqa: E402
+
+SUITE = MODULES / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 REVISIONS = ("2026-07-28", "2025-11-25")
 UNSCORED = ("http-header-validation", "http-custom-header-server-validation")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def install() -> Path | None:
-    """Give the suite's Node; None where npm is not there."""
-    npm = shutil.which("npm")
-    if npm is None:
-        return None
-    installed, lock = HERE / "node_modules" / ".package-lock.json", HERE / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        command = [npm, "ci", "--no-progress", "--loglevel=error"]
-        subprocess.run(command, cwd=HERE, check=True, timeout=300)
-        installed.touch()
-    return next((HERE / "node_modules" / "node").glob("bin/node"))
 
 
 def run(node: Path, url: str, *what: str) -> tuple[int, list[str]]:
@@ -46,9 +36,14 @@ def run(node: Path, url: str, *what: str) -> tuple[int, list[str]]:
 
 def main() -> int:
     """Run everything; give the exit code."""
-    node = install()
+    try:
+        install()
+    except Absent as error:
+        print(f"conformance: skipped, {error}")
+        return 0
+    node = node22()
     if node is None:
-        print("conformance: skipped, no npm here")
+        print("conformance: skipped, npm has no Node 22 for this machine")
         return 0
     serve = [sys.executable, str(HERE / "serve.py")]
     with subprocess.Popen(
