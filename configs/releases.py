@@ -171,15 +171,18 @@ class ReleaseTable:
         exception = rule.exceptions.get((observation.year, observation.month))
         return exception[1] if exception else _period(rule, observation).evidence
 
-    def known_at(self, series_id: str, observation: date) -> datetime:
+    def known_at(self, series_id: str, observation: date, vintage: date | None = None) -> datetime:
         """Give the time, in UTC, from which FRED could serve an observation.
+
+        With a ``vintage``, the day from which FRED served a value of it (its first, or a revised
+        one), it is that day at the release's time of day; without, the day is the rule's.
 
         Raises:
             KeyError: a series that the table does not hold.
         """
         rule = self._series[series_id].rule
         period = _period(rule, observation)
-        day = _release_day(rule, period, observation)
+        day = vintage or _release_day(rule, period, observation)
         return datetime.combine(day, period.at, EASTERN).astimezone(UTC)
 
 

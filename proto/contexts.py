@@ -84,6 +84,8 @@ class Rates(Frozen):
     """The observation before this one."""
     change: float | None = None
     """``value - previous``, in the series' units."""
+    change_days: Annotated[int, Field(ge=1)] | None = None
+    """Calendar days between the two observations that ``change`` compares."""
     change_3m: float | None = None
     """Against the observation three calendar months earlier; None where that month is missing."""
     change_12m_pct: float | None = None

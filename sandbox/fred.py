@@ -1,8 +1,8 @@
 """api.stlouisfed.org in a box: series, observations, vintage dates, release dates.
 
 Wire formats, limits and error bodies are the real service's. What is served is what FRED could
-serve at the end of ``realtime_end``, and never anything not yet known at market time. The library
-holds one vintage of each value, so a value's real-time period begins with its release.
+serve between ``realtime_start`` and ``realtime_end``, and never anything not yet known at market
+time: one row for each value that an observation had, its real-time period cut to the one asked for.
 
 Not in the box: aggregation to another frequency, units other than ``lin``, output types 2 to 4,
 and series beyond the eighteen. They are answered with 400, not with a wrong value.
@@ -170,21 +170,21 @@ def _observations(world: World, query: Query) -> Answer:
     _check_vintages(series, period)
     known = series.known(period.limit)
     chosen = range(bisect_left(series.days, first), min(bisect_right(series.days, last), known))
-    if order == "desc":
-        chosen = chosen[::-1]
-    end = period.end.isoformat()
+    step = -1 if order == "desc" else 1
+    chosen = chosen[::step]
+    found = [(at, spell) for at in chosen for spell in period.spells(series.versions(at))[::step]]
     rows = [
         {
-            "realtime_start": period.since(series.known_at[at]).isoformat(),
-            "realtime_end": end,
+            "realtime_start": first_served.isoformat(),
+            "realtime_end": last_served.isoformat(),
             "date": series.days[at].isoformat(),
-            "value": series.values[at],
+            "value": value,
         }
-        for at in chosen[offset : offset + limit]
+        for at, (first_served, last_served, value) in found[offset : offset + limit]
     ]
     body = {
         "realtime_start": period.start.isoformat(),
-        "realtime_end": end,
+        "realtime_end": period.end.isoformat(),
         "observation_start": first.isoformat(),
         "observation_end": last.isoformat(),
         "units": "lin",
@@ -192,7 +192,7 @@ def _observations(world: World, query: Query) -> Answer:
         "file_type": "json",
         "order_by": "observation_date",
         "sort_order": order,
-        "count": len(chosen),
+        "count": len(found),
         "offset": offset,
         "limit": limit,
         "observations": rows,
@@ -201,7 +201,7 @@ def _observations(world: World, query: Query) -> Answer:
 
 
 def _check_vintages(series: Series, period: Realtime) -> None:
-    days = period.vintages(series.known_at)
+    days = period.vintages(series.moments())
     if len(days) > MAX_VINTAGES:
         raise BadRequest(
             f"There are {len(days)} vintage dates in the specified real-time period: "
@@ -232,7 +232,7 @@ def _series(world: World, query: Query) -> Answer:
         "units_short": "%" if info.units == "Percent" else info.units,
         "seasonal_adjustment": info.seasonal_adjustment,
         "seasonal_adjustment_short": "SA" if adjusted else "NSA",
-        "last_updated": _central(series.known_at[known - 1]),
+        "last_updated": _central(max(m for m in series.moments() if m <= period.limit)),
         "popularity": 50,
         "notes": series.note,
     }
@@ -245,7 +245,7 @@ def _vintage_dates(world: World, query: Query) -> Answer:
     start = query.date("realtime_start", FIRST_DAY)
     end = query.date("realtime_end", LAST_DAY)
     period = Realtime(start, end, world.now())
-    days = sorted(period.vintages(series.known_at))
+    days = sorted(period.vintages(series.moments()))
     body = _dated_list(query, start, end, "vintage_date", [day.isoformat() for day in days])
     return Answer("vintage_dates", body, series.origin.value, series.note)
 
