@@ -118,6 +118,17 @@ def sessions(first: date, last: date) -> Iterator[date]:
         first += _DAY
 
 
+def sessions_ahead(day: date, target: date) -> int:
+    """Give how many sessions there are after ``day``, up to ``target`` and with it: 0 on the day.
+
+    Raises:
+        InvalidInput: outside the table.
+    """
+    is_session(day)
+    is_session(target)
+    return sum(1 for _ in sessions(day + _DAY, target))
+
+
 def _session(day: date) -> date:
     if not is_session(day):
         raise InvalidInput(f"the exchange does not trade on {day}")
