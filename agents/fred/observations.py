@@ -10,7 +10,7 @@ no number says that this is not the source's contract, and then nothing of it is
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
@@ -28,17 +28,36 @@ KnownAt = Callable[[date, date | None], datetime]
 without one by the observation's release."""
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
+    """One value that an observation had."""
+
     day: date
     vintage: date | None
     """The day from which FRED served it; None for a value older than the period asked for."""
     item: Any
 
+    def value(self, series_id: str) -> float | None:
+        """Read the value; None for a day without one.
+
+        Raises:
+            SourceMalformed: it is no number.
+        """
+        text = self.item.get("value")
+        if isinstance(text, str) and text in MISSING:
+            return None
+        try:
+            value = float(text) if isinstance(text, str) else math.nan
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise _malformed(series_id, f"the value of {self.day} is {str(text)[:40]!r}")
+        return value
+
 
 class _Standing(NamedTuple):
     """What an observation was at a moment."""
 
-    row: _Row
+    row: Row
     value: float | None
     revised: bool
     """Whether another value stood there before."""
@@ -68,12 +87,12 @@ def read_history(
     """
     standing: dict[date, _Standing] = {}
     today = as_of.date()
-    for row in _rows(series_id, _items(series_id, body), opens):
+    for row in read_rows(series_id, body, opens=opens):
         if row.day > today:
             break
         certain = row.vintage is not None and row.vintage < today
         if certain or known_at(row.day, row.vintage) <= as_of:
-            value = _value(series_id, row.day, row.item)
+            value = row.value(series_id)
             standing[row.day] = _Standing(row, value, row.day in standing)
     kept = tuple(
         Observation(day, found.value) for day, found in standing.items() if found.value is not None
@@ -113,8 +132,15 @@ def _items(series_id: str, body: Any) -> list[Any]:
     return items
 
 
-def _rows(series_id: str, items: list[Any], opens: date) -> Iterable[_Row]:
-    """Give the rows, which ascend by date and, within a date, by the day they came."""
+def read_rows(series_id: str, body: Any, *, opens: date) -> list[Row]:
+    """Give the rows, which ascend by date and, within a date, by the day they came.
+
+    Values are not looked at. ``opens`` is the first day of the real-time period asked for.
+
+    Raises:
+        SourceMalformed: the body breaks the contract.
+    """
+    items = _items(series_id, body)
     try:
         dated = [
             (date.fromisoformat(item["date"]), date.fromisoformat(item["realtime_start"]), item)
@@ -125,20 +151,7 @@ def _rows(series_id: str, items: list[Any], opens: date) -> Iterable[_Row]:
     for earlier, later in pairwise(dated):
         if later[:2] <= earlier[:2]:
             raise _malformed(series_id, f"{later[0]} comes after {earlier[0]}")
-    return [_Row(day, start if start > opens else None, item) for day, start, item in dated]
-
-
-def _value(series_id: str, day: date, item: Any) -> float | None:
-    text = item.get("value")
-    if isinstance(text, str) and text in MISSING:
-        return None
-    try:
-        value = float(text) if isinstance(text, str) else math.nan
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise _malformed(series_id, f"the value of {day} is {str(text)[:40]!r}")
-    return value
+    return [Row(day, start if start > opens else None, item) for day, start, item in dated]
 
 
 def _malformed(series_id: str, what: str) -> SourceMalformed:
