@@ -207,8 +207,8 @@ def _tabled(releases: ReleaseTable, release_id: int, period: date) -> Occurrence
     moved = due != came and releases.is_exception(series, period)
     if not moved:
         return Occurrence(release_id, period, came, came)
-    shut = CLOSED[0] <= due <= CLOSED[1]
-    return Occurrence(release_id, period, due, came, ANNOUNCED if shut else came - 7 * _DAY)
+    announced = ANNOUNCED if due.year == ANNOUNCED.year else came - 7 * _DAY
+    return Occurrence(release_id, period, due, came, announced)
 
 
 def _due(rule: Rule, month: date) -> Iterator[tuple[date, date]]:
