@@ -281,6 +281,7 @@ async def test_the_request_asks_for_every_value_of_three_years_and_for_few_vinta
     assert {p["series_id"] for p in seen} == set(SERIES)
     for params in seen:
         assert params["realtime_end"] == "2013-10-07"
+        assert not {"vintage_dates", "vintage_date"} & set(params)
         assert params["realtime_start"] == params["observation_start"]
         days = date(2013, 10, 7) - date.fromisoformat(params["realtime_start"])
         assert days.days < 2_000  # one vintage a day is the most that there can be
