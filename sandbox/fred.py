@@ -109,7 +109,6 @@ def _series(world: World, query: Query) -> Answer:
     if not known:
         raise BadRequest("The series does not exist.")
     start, end = period.start.isoformat(), period.end.isoformat()
-    short = "M" if info.frequency == "Monthly" else "D"
     adjusted = info.seasonal_adjustment == "Seasonally Adjusted"
     described = {
         "id": series.series_id,
@@ -119,7 +118,7 @@ def _series(world: World, query: Query) -> Answer:
         "observation_start": series.days[0].isoformat(),
         "observation_end": series.days[known - 1].isoformat(),
         "frequency": info.frequency,
-        "frequency_short": short,
+        "frequency_short": info.frequency[0],
         "units": info.units,
         "units_short": "%" if info.units == "Percent" else info.units,
         "seasonal_adjustment": info.seasonal_adjustment,

@@ -24,7 +24,7 @@ from relentless.agents.economic.dates import (
 from relentless.agents.economic.figures import Figure, Figures
 from relentless.agents.economic.memory import Memory, Withdrawn
 from relentless.agents.economic.webpage import SOURCE as PAGE
-from relentless.agents.economic.webpage import Times, read_times
+from relentless.agents.economic.webpage import Times, read_body
 from relentless.agents.fred.observations import read_rows
 from relentless.agents.http import Answer
 from relentless.configs.clock import EASTERN
@@ -162,12 +162,13 @@ class EconomicAgent(Agent):
         """Read the times of the day's releases off FRED's site; the rules stand in for it."""
         day = today.isoformat()
         try:
-            answer = await run.source(PAGE).get_json(
+            answer = await run.source(PAGE).get_bytes(
                 "/releases/calendar",
                 {"ob": "rd", "od": "asc", "vs": day, "ve": day},
                 headers={"X-Requested-With": "XMLHttpRequest"},
+                accept="application/json, text/html;q=0.9",
             )
-            times = await asyncio.to_thread(read_times, answer.value)
+            times = await asyncio.to_thread(read_body, answer.value)
         except RelentlessError as error:
             return {}, None, [Gap.of("times of day", error)]
         return times, answer.evidence("FRED releases/calendar"), []

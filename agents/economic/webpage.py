@@ -1,4 +1,4 @@
-"""The release calendar of FRED's site: HTML inside JSON, with times of day. Pure.
+"""The release calendar of FRED's site: HTML, as a rule inside JSON, with times of day. Pure.
 
 A day's heading is followed by its releases in the order of their times. A time is written once: a
 blank cell means the time above it, and "N/A" that none is stated. Times are US Central.
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from lxml import html
 
+from relentless.agents.runtime.answer import decode_json, decode_text
 from relentless.agents.runtime.markup import parse_html
 from relentless.proto.errors import SourceMalformed
 
@@ -21,6 +22,17 @@ _RELEASE: Final = re.compile(r"^/release\?rid=(\d{1,9})$")
 _OF: Final = re.compile(r"Releases\s+(\d+)\s*-\s*(\d+)\s+of\s+(\d+)")
 
 Times = dict[tuple[int, date], datetime | None]
+
+
+def read_body(body: bytes) -> Times:
+    """Give the times that an answer states: JSON as the page's own script gets it, or the page.
+
+    Raises:
+        SourceMalformed: neither, or not the whole of the calendar.
+    """
+    if body.lstrip().startswith(b"<"):
+        return read_times({"pager": decode_text(SOURCE, body)})
+    return read_times(decode_json(SOURCE, body))
 
 
 def read_times(body: Any) -> Times:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from relentless.agents.economic.dates import by_release, join, read_page, standing_alone
 from relentless.agents.economic.figures import Figure, Figures
 from relentless.agents.economic.memory import Memory
-from relentless.agents.economic.webpage import read_times
+from relentless.agents.economic.webpage import read_body, read_times
 from relentless.agents.fred.observations import read_rows
 from relentless.configs.clock import EASTERN
 from relentless.configs.events import event_table
@@ -130,6 +130,21 @@ def test_a_page_that_is_not_whole_is_malformed(recordings):
     for other in (None, [], {}, {"pager": None}):
         with pytest.raises(SourceMalformed):
             read_times(other)
+
+
+def test_the_page_itself_is_read_like_the_answer_to_its_script(recordings):
+    raw = (recordings / "fred" / PAGE).read_bytes()
+    whole = "<!DOCTYPE html><html><body><h1>Release Calendar</h1>{}</body></html>"
+    page = whole.format(json.loads(raw)["pager"]).encode()
+    assert read_body(page) == read_body(raw)
+    assert len(read_body(raw)) == 43
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda b: b"<" + b))
+def test_random_bytes_are_no_calendar(raw):
+    with pytest.raises(SourceMalformed):
+        read_body(raw)
 
 
 @settings(max_examples=60, deadline=None)
