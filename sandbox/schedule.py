@@ -3,9 +3,10 @@
 The employment report and the consumer prices follow the release table, with its exceptions. The
 other dates are by rule only: the day of the month, or the weekday, on which the publisher usually
 comes, moved to a business day. They stand in for the publishers' calendars and are synthetic. Of
-the shutdown of October 2013 the dates on which September's employment report (22 October) and prices
-(30 October) came are recorded, those of producer prices and retail sales from memory; what else the
-closed agencies had due comes 17 days late by rule. Until a move is announced the old date stands.
+the shutdown of October 2013 the dates of September's employment report (22 October) and consumer
+prices (30 October) are the release table's, those of producer prices and retail sales from memory;
+what else the closed agencies had due comes 17 days late by rule. Until a move is announced the old
+date stands.
 """
 
 from collections.abc import Iterator

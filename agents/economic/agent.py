@@ -57,6 +57,7 @@ class _Calendar:
     """Those that FRED has data of."""
     times: Times
     evidence: Evidence
+    out_evidence: Evidence
     page: Evidence | None
     figures: Mapping[int, tuple[Figures, Evidence]]
 
@@ -86,7 +87,7 @@ class EconomicAgent(Agent):
             gaps.append(Gap("schedule", "known_later", "FRED keeps no calendar of earlier days"))
             last = today
         try:
-            (rows, answer), (out, _) = await asyncio.gather(
+            (rows, answer), (out, data) = await asyncio.gather(
                 self._dates(run, first, last, planned=True),
                 self._dates(run, first, today, planned=False),
             )
@@ -102,6 +103,7 @@ class EconomicAgent(Agent):
             out=self._listed(out),
             times=times,
             evidence=answer.evidence("FRED releases/dates"),
+            out_evidence=data.evidence("FRED releases/dates with data"),
             page=page,
             figures=figures,
         )
@@ -241,6 +243,7 @@ class EconomicAgent(Agent):
             return None
         status = "scheduled"
         if passed:
+            evidence.append(found.out_evidence)
             status = "released" if day in found.out.get(number, ()) else "delayed"
         context = _context(event, at, source, found.today) | {"status": status}
         if event.series and event.measure and number in found.figures:
