@@ -165,21 +165,29 @@ class ReleaseTable:
         """Give the frequency of a series in FRED's words: "Daily", "Daily, 7-Day", "Monthly"."""
         return self._series[series_id].frequency
 
+    def is_exception(self, series_id: str, observation: date) -> bool:
+        """Say whether an observation's release broke the rule, as in a shutdown."""
+        rule = self._series[series_id].rule
+        return (observation.year, observation.month) in rule.exceptions
+
     def evidence(self, series_id: str, observation: date) -> str:
         """Say what the release time of an observation rests on."""
         rule = self._series[series_id].rule
         exception = rule.exceptions.get((observation.year, observation.month))
         return exception[1] if exception else _period(rule, observation).evidence
 
-    def known_at(self, series_id: str, observation: date) -> datetime:
+    def known_at(self, series_id: str, observation: date, vintage: date | None = None) -> datetime:
         """Give the time, in UTC, from which FRED could serve an observation.
+
+        With a ``vintage``, the day from which FRED served a value of it (its first, or a revised
+        one), it is that day at the release's time of day; without, the day is the rule's.
 
         Raises:
             KeyError: a series that the table does not hold.
         """
         rule = self._series[series_id].rule
         period = _period(rule, observation)
-        day = _release_day(rule, period, observation)
+        day = vintage or _release_day(rule, period, observation)
         return datetime.combine(day, period.at, EASTERN).astimezone(UTC)
 
 
@@ -199,7 +207,7 @@ def _release_day(rule: Rule, period: Period, observation: date) -> date:
         case "week_to_friday":
             return business_day_from(observation + timedelta(days=7 - observation.weekday()))
         case "employment_report":
-            due = _employment_report(*month) + timedelta(days=period.extra_days)
+            due = employment_report(*month) + timedelta(days=period.extra_days)
             return business_day_from(due)
         case "cpi_calendar":
             if month in rule.calendar:
@@ -207,8 +215,11 @@ def _release_day(rule: Rule, period: Period, observation: date) -> date:
             return business_day_from(_next_month(*month).replace(day=period.fallback_day))
 
 
-def _employment_report(year: int, month: int) -> date:
-    """Give the third Friday after the week (Sunday to Saturday) that holds the month's 12th."""
+def employment_report(year: int, month: int) -> date:
+    """Give when the report on a month is due, a holiday or not.
+
+    It is the third Friday after the week (Sunday to Saturday) that holds the month's 12th.
+    """
     twelfth = date(year, month, 12)
     saturday = twelfth + timedelta(days=(_SATURDAY - twelfth.weekday()) % 7)
     due = saturday + timedelta(days=20)

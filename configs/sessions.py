@@ -12,11 +12,13 @@ from datetime import date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from relentless.configs.clock import EASTERN
 from relentless.proto.errors import InvalidInput
 
 TABLE: Final = Path(__file__).with_name("sessions.json")
+EASTERN: Final = ZoneInfo("America/New_York")
+"""Here again, not from the clock: the fold reads this module, and imports no event loop."""
 OPEN: Final = time(9, 30)
 CLOSE: Final = time(16, 0)
 _DAY: Final = timedelta(days=1)
@@ -116,6 +118,17 @@ def sessions(first: date, last: date) -> Iterator[date]:
         if is_session(first):
             yield first
         first += _DAY
+
+
+def sessions_ahead(day: date, target: date) -> int:
+    """Give how many sessions there are after ``day``, up to ``target`` and with it: 0 on the day.
+
+    Raises:
+        InvalidInput: outside the table.
+    """
+    is_session(day)
+    is_session(target)
+    return sum(1 for _ in sessions(day + _DAY, target))
 
 
 def _session(day: date) -> date:

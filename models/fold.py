@@ -71,7 +71,10 @@ def fold(
         horizon=horizon,
     )
     events, releases = releases_ahead(
-        standing[Topic.ECONOMIC_CALENDAR], as_of=as_of, horizon=horizon
+        standing[Topic.ECONOMIC_CALENDAR],
+        as_of=as_of,
+        trading_date=trading_date,
+        horizon=horizon,
     )
     used += [*legislation.used, *reports, *releases]
     used += [item for found in averages.values() for item in found.used]

@@ -11,8 +11,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from relentless.configs.sessions import sessions_ahead
 from relentless.models.fold_select import Item, worst
 from relentless.proto.daily import FeatureProvenance, Quality, ScheduledEvent
+from relentless.proto.errors import InvalidInput
 
 MAX_IDS = 20
 """Messages that a provenance names; its note says of how many."""
@@ -115,24 +117,52 @@ def earnings_ahead(
         used.append(item)
         quarter = context.get("fiscal_quarter")
         name = f"{context['symbol']} earnings" + (f" {quarter}" if quarter else "")
-        event = ScheduledEvent(kind="earnings", name=name[:200], at=report_at(context))
+        event = ScheduledEvent(
+            kind="earnings",
+            name=name[:200],
+            at=report_at(context),
+            in_trading_days=_in_trading_days(trading_date, day),
+        )
         events.setdefault(context["symbol"], []).append(event)
     return {symbol: _in_order(events[symbol]) for symbol in sorted(events)}, used
 
 
 def releases_ahead(
-    items: Iterable[Item], *, as_of: datetime, horizon: timedelta
+    items: Iterable[Item], *, as_of: datetime, trading_date: date, horizon: timedelta
 ) -> tuple[tuple[ScheduledEvent, ...], list[Item]]:
-    """Give the economic releases from ``as_of`` to the horizon, in order, and their messages."""
+    """Give the economic releases from ``as_of`` to the horizon, in order, and their messages.
+
+    A date that the calendar no longer has is left out. A release of which only the day is known is
+    ahead until that day is over.
+    """
     events: list[ScheduledEvent] = []
     used = []
     for item in items:
-        at = datetime.fromisoformat(item.context["release_at"]).astimezone(UTC)
-        if item.expired(as_of) or not as_of <= at <= as_of + horizon:
+        context = item.context
+        at = datetime.fromisoformat(context["release_at"]).astimezone(UTC)
+        until = at if context.get("time_known", True) else at + timedelta(days=1)
+        if item.expired(as_of) or until < as_of or at > as_of + horizon:
+            continue
+        if context.get("status") == "withdrawn":
             continue
         used.append(item)
-        events.append(ScheduledEvent(kind="macro", name=item.context["event"], at=at))
+        event = ScheduledEvent(
+            kind="macro",
+            name=context["event"],
+            at=at,
+            importance=context.get("importance"),
+            in_trading_days=_in_trading_days(trading_date, at.astimezone(_EASTERN).date()),
+        )
+        events.append(event)
     return _in_order(events), used
+
+
+def _in_trading_days(trading_date: date, day: date) -> int | None:
+    """Count the sessions up to a day; None past the exchange's table, a constant of the code."""
+    try:
+        return sessions_ahead(trading_date, day)
+    except InvalidInput:
+        return None
 
 
 def _in_order(events: Iterable[ScheduledEvent]) -> tuple[ScheduledEvent, ...]:

@@ -84,6 +84,8 @@ class Rates(Frozen):
     """The observation before this one."""
     change: float | None = None
     """``value - previous``, in the series' units."""
+    change_days: Annotated[int, Field(ge=1)] | None = None
+    """Calendar days between the two observations that ``change`` compares."""
     change_3m: float | None = None
     """Against the observation three calendar months earlier; None where that month is missing."""
     change_12m_pct: float | None = None
@@ -170,7 +172,25 @@ class EconomicCalendar(Frozen):
     importance: Literal["high", "medium", "low"] = "medium"
     previous: float | None = None
     consensus: float | None = None
+    """Always None from our own agent: no free source has it."""
     actual: float | None = None
+    release_id: Annotated[int, Field(ge=1)] | None = None
+    """FRED's number of the release."""
+    status: Literal["scheduled", "released", "delayed", "withdrawn"] = "scheduled"
+    """delayed: its time has passed and nothing came; withdrawn: the calendar no longer has it."""
+    moved_to: date | None = None
+    """Of a withdrawn date: the one that came into the calendar in its place."""
+    time_known: bool = True
+    """False: only the day is known, and ``release_at`` is its midnight, Eastern."""
+    time_source: Literal["calendar", "rule"] | None = None
+    days_ahead: Annotated[int, Field(ge=0)] | None = None
+    """Calendar days from the day on which it was said, Eastern."""
+    trading_days_ahead: Annotated[int, Field(ge=0)] | None = None
+    """Exchange sessions after that day, up to the release's."""
+    series_id: Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,40}$")] | None = None
+    """The series that ``previous`` and ``actual`` are of."""
+    measure: Literal["level", "change", "change_pct"] | None = None
+    """The value itself, or its change from the observation before."""
 
 
 class DailyContextNotice(Frozen):

@@ -182,7 +182,16 @@ def _read_symbol(known: pb.SymbolContext) -> SymbolContext:
 
 
 def _events(events: Iterable[ScheduledEvent]) -> list[pb.ScheduledEvent]:
-    return [pb.ScheduledEvent(kind=e.kind, name=e.name, at_ns=_ns(e.at)) for e in events]
+    return [
+        pb.ScheduledEvent(
+            kind=e.kind,
+            name=e.name,
+            at_ns=_ns(e.at),
+            importance=e.importance or "",
+            in_trading_days=e.in_trading_days,
+        )
+        for e in events
+    ]
 
 
 def _read_events(events: Iterable[pb.ScheduledEvent]) -> tuple[ScheduledEvent, ...]:
@@ -191,6 +200,8 @@ def _read_events(events: Iterable[pb.ScheduledEvent]) -> tuple[ScheduledEvent, .
             kind=cast(Literal["earnings", "macro"], event.kind),
             name=event.name,
             at=_moment(event.at_ns),
+            importance=cast(Any, event.importance or None),
+            in_trading_days=event.in_trading_days if event.HasField("in_trading_days") else None,
         )
         for event in events
     )

@@ -40,6 +40,9 @@ class ScheduledEvent(Frozen):
     kind: Literal["earnings", "macro"]
     name: Short
     at: AwareDatetime
+    importance: Literal["high", "medium", "low"] | None = None
+    in_trading_days: Annotated[int, Field(ge=0)] | None = None
+    """Exchange sessions after the trading date, up to the event's date; None where not known."""
 
 
 class SymbolContext(Frozen):

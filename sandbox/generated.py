@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from functools import cached_property
 from typing import Final
 
+from relentless.configs.clock import EASTERN
 from relentless.configs.releases import SERIES, ReleaseTable
 from relentless.proto.contexts import Origin
 from relentless.sandbox.invented import Process, invent, walk
@@ -40,6 +41,11 @@ _MONTHLY: Final = {
     "CPILFESL": (Process(level=266.0, pull=0.2, noise=0.0005), 0.0026, 3),
 }
 """Process, growth a month, decimals."""
+
+_REVISED_MONTHS: Final = 24
+"""How many months before it an annual revision touches."""
+_REVISED: Final = {"UNRATE": 0.1, "CPIAUCSL": 0.15, "CPILFESL": 0.15}
+"""The largest step of an invented revision, in the series' units."""
 
 _SUBJECTS: Final = (
     ("tax credits for small businesses", "Ways and Means", "Finance"),
@@ -74,7 +80,12 @@ class GeneratedLibrary:
         if series_id not in self._read:
             rows = self._rows(series_id)
             self._read[series_id] = Series.of(
-                series_id, Origin.SYNTHETIC, rows, self._releases, NOTE
+                series_id,
+                Origin.SYNTHETIC,
+                rows,
+                self._releases,
+                NOTE,
+                self._revisions(series_id, rows),
             )
         return self._read[series_id]
 
@@ -108,6 +119,29 @@ class GeneratedLibrary:
             day = date(FIRST.year + month // 12, month % 12 + 1, 1)
             rows[day] = f"{value * (1 + growth) ** month:.{decimals}f}"
         return rows
+
+    def _revisions(
+        self, series_id: str, rows: dict[date, str]
+    ) -> dict[date, dict[date, str]] | None:
+        """Invent the yearly revision of the seasonal factors, which comes with January's report.
+
+        Each of the months before it moves by at most a step; half of them do not move.
+        """
+        if series_id not in _REVISED:
+            return None
+        step, decimals = _REVISED[series_id], _MONTHLY[series_id][2]
+        revisions: dict[date, dict[date, str]] = {}
+        for january in (day for day in rows if day.month == 1):
+            vintage = self._releases.known_at(series_id, january).astimezone(EASTERN).date()
+            if vintage > self._last:
+                continue
+            months = sorted(day for day in rows if day < january)[-_REVISED_MONTHS:]
+            for day in months:
+                draw = random.Random(f"{self._seed}:{series_id}:{day}:{vintage}")  # noqa: S311
+                if draw.random() < 0.5:
+                    value = float(rows[day]) + draw.choice((-step, step))
+                    revisions.setdefault(day, {})[vintage] = f"{value:.{decimals}f}"
+        return revisions
 
     @cached_property
     def _bills(self) -> tuple[Bill, ...]:

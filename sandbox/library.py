@@ -6,7 +6,8 @@ knows the time: ``fred.py`` and ``congress.py`` decide what is known by then.
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import pairwise
 from typing import Final, Protocol
@@ -32,6 +33,8 @@ class Series:
     known_at: tuple[datetime, ...]
     """When FRED could serve each; never runs backwards."""
     note: str = ""
+    revisions: Mapping[int, tuple[tuple[datetime, str], ...]] = field(default_factory=dict)
+    """By the observation's place: the later values, oldest first, each with its own known_at."""
 
     @classmethod
     def of(
@@ -41,12 +44,17 @@ class Series:
         rows: dict[date, str],
         releases: ReleaseTable,
         note: str = "",
+        revisions: Mapping[date, Mapping[date, str]] | None = None,
     ) -> "Series":
-        """Sort observations and stamp each with its release time."""
+        """Sort observations and stamp each with its release time.
+
+        ``revisions`` holds, by observation, the values that later days brought.
+        """
         days = tuple(sorted(rows))
         known_at = tuple(releases.known_at(series_id, day) for day in days)
         if any(after < before for before, after in pairwise(known_at)):
             raise ValueError(f"the release times of {series_id} run backwards")
+        places = {day: at for at, day in enumerate(days)}
         return cls(
             series_id=series_id,
             origin=origin,
@@ -54,11 +62,28 @@ class Series:
             values=tuple(rows[day] for day in days),
             known_at=known_at,
             note=note,
+            revisions={
+                places[day]: tuple(
+                    (releases.known_at(series_id, day, vintage), later[vintage])
+                    for vintage in sorted(later)
+                )
+                for day, later in (revisions or {}).items()
+            },
         )
 
     def known(self, moment: datetime) -> int:
         """Give how many observations, from the oldest on, are known at a moment."""
         return bisect_right(self.known_at, moment)
+
+    def versions(self, at: int) -> tuple[tuple[datetime, str], ...]:
+        """Give the values that one observation ever had, oldest first, with their known_at."""
+        return ((self.known_at[at], self.values[at]), *self.revisions.get(at, ()))
+
+    def moments(self) -> Iterator[datetime]:
+        """Give every time at which something of the series became known."""
+        yield from self.known_at
+        for later in self.revisions.values():
+            yield from (moment for moment, _ in later)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """FRED's real-time period: which values were known between two dates, and since when."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
@@ -32,6 +32,21 @@ class Realtime:
     def since(self, known_at: datetime) -> date:
         """Give the first day of the period on which a known value was known."""
         return known_at.astimezone(EASTERN).date() if known_at >= self._opens else self.start
+
+    def spells(self, versions: Sequence[tuple[datetime, str]]) -> list[tuple[date, date, str]]:
+        """Give the first and last day of the period on which each known value was served.
+
+        ``versions`` are the values of one observation, oldest first, with when each became known.
+        Of two on one day FRED keeps the later.
+        """
+        known = [(self.since(moment), text) for moment, text in versions if moment <= self.limit]
+        spells = []
+        for at, (first, text) in enumerate(known):
+            followed = at + 1 < len(known)
+            last = known[at + 1][0] - timedelta(days=1) if followed else self.end
+            if first <= last:
+                spells.append((first, last, text))
+        return spells
 
     def vintages(self, known_at: Iterable[datetime]) -> set[date]:
         """Give the days of the period on which something was released."""

@@ -20,8 +20,9 @@ from relentless.proto.contexts import Origin, Rates, Topic
 from relentless.proto.messages import ContextMessage
 
 LOOKBACK_DAYS: Final = 3 * 365
-"""Asked for: the window, twelve months before the observation before, and late releases. FRED
-serves no more than three years of the ICE BofA series."""
+"""Asked for, as dates of observations and as the real-time period: the window, twelve months
+before the observation before, and late releases. FRED serves no more than three years of the ICE
+BofA series, and at most 2,000 vintages an answer: a series of every day has 1,096."""
 CENTRAL: Final = ZoneInfo("America/Chicago")
 """FRED's own day: a vintage of tomorrow is refused."""
 AT_ONCE: Final = 6
@@ -66,25 +67,29 @@ class FredAgent(Agent):
     async def _series(self, run: Run, source: Source, series_id: str) -> ContextMessage | Gap:
         as_of = run.as_of.astimezone(EASTERN)
         today = run.as_of.astimezone(CENTRAL).date()
+        opens = today - timedelta(days=LOOKBACK_DAYS)
         answer = await source.get_json(
             "/fred/series/observations",
             {
                 "series_id": series_id,
                 "file_type": "json",
-                "realtime_start": today.isoformat(),
+                "realtime_start": opens.isoformat(),
                 "realtime_end": today.isoformat(),
-                "observation_start": (today - timedelta(days=LOOKBACK_DAYS)).isoformat(),
+                "observation_start": opens.isoformat(),
             },
         )
         history = read_history(
             series_id,
             answer.value,
             as_of=as_of,
-            known_at=lambda day: self._releases.known_at(series_id, day),
+            opens=opens,
+            known_at=lambda day, vintage: self._releases.known_at(series_id, day, vintage),
         )
-        if not history:
+        if history.known_at is None:
             return Gap(series_id, "empty", f"no value known by {as_of.isoformat()}")
-        found = measure(history, monthly=self._releases.frequency(series_id) == "Monthly")
+        found = measure(
+            history.observations, monthly=self._releases.frequency(series_id) == "Monthly"
+        )
         day, value = found.newest
         recorded = answer.origin is Origin.RECORDED
         return self.compose(
@@ -95,6 +100,7 @@ class FredAgent(Agent):
                 units=self._releases.units(series_id),
                 previous=found.previous,
                 change=found.change,
+                change_days=found.change_days,
                 change_3m=found.change_3m,
                 change_12m_pct=found.change_12m_pct,
                 previous_change_3m=found.previous_change_3m,
@@ -105,7 +111,7 @@ class FredAgent(Agent):
                 window_count=found.window_count,
             ),
             observed_at=datetime(day.year, day.month, day.day, tzinfo=EASTERN),
-            known_at=self._releases.known_at(series_id, day),
+            known_at=history.known_at,
             evidence=[
                 answer.evidence(
                     f"FRED series/observations {series_id}",

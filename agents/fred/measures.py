@@ -36,6 +36,7 @@ class Measures:
     newest: Observation
     previous: float | None
     change: float | None
+    change_days: int | None
     change_3m: float | None
     change_12m_pct: float | None
     previous_change_3m: float | None
@@ -65,6 +66,7 @@ def measure(history: Sequence[Observation], *, monthly: bool) -> Measures:
         newest=newest,
         previous=previous,
         change=None if previous is None else difference(newest.value, previous),
+        change_days=(newest.day - before[-1].day).days if before else None,
         change_3m=change_months(history, 3, monthly=monthly),
         change_12m_pct=change_pct_months(history, 12, monthly=monthly),
         previous_change_3m=change_months(before, 3, monthly=monthly),
@@ -77,9 +79,13 @@ def measure(history: Sequence[Observation], *, monthly: bool) -> Measures:
 
 def window_values(history: Sequence[Observation]) -> list[float]:
     """Give the values of the trailing window, dates in (newest - 730 days, newest]."""
-    oldest = history[-1].day - timedelta(days=WINDOW_DAYS)
-    start = bisect_right(history, oldest, key=lambda o: o.day)
+    start = bisect_right(history, window_start(history[-1].day), key=lambda o: o.day)
     return [observation.value for observation in history[start:]]
+
+
+def window_start(newest: date) -> date:
+    """Give the day before the first of the window that ends on ``newest``."""
+    return newest - timedelta(days=WINDOW_DAYS)
 
 
 def zscore(window: Sequence[float]) -> float | None:

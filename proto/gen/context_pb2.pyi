@@ -47,14 +47,18 @@ class FeatureProvenance(_message.Message):
     def __init__(self, value: _Optional[float] = ..., previous: _Optional[float] = ..., text: _Optional[str] = ..., observed_at_ns: _Optional[int] = ..., known_at_ns: _Optional[int] = ..., message_ids: _Optional[_Iterable[str]] = ..., quality: _Optional[_Union[Quality, str]] = ..., source: _Optional[str] = ..., origin: _Optional[str] = ..., note: _Optional[str] = ..., previous_text: _Optional[str] = ...) -> None: ...
 
 class ScheduledEvent(_message.Message):
-    __slots__ = ("kind", "name", "at_ns")
+    __slots__ = ("kind", "name", "at_ns", "importance", "in_trading_days")
     KIND_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     AT_NS_FIELD_NUMBER: _ClassVar[int]
+    IMPORTANCE_FIELD_NUMBER: _ClassVar[int]
+    IN_TRADING_DAYS_FIELD_NUMBER: _ClassVar[int]
     kind: str
     name: str
     at_ns: int
-    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., at_ns: _Optional[int] = ...) -> None: ...
+    importance: str
+    in_trading_days: int
+    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., at_ns: _Optional[int] = ..., importance: _Optional[str] = ..., in_trading_days: _Optional[int] = ...) -> None: ...
 
 class SymbolContext(_message.Message):
     __slots__ = ("news_sentiment", "options_flow_sentiment", "insider_trading_signal", "events")

@@ -196,7 +196,7 @@ async def test_a_dead_source_fails_the_run_and_raises_nothing(make_run, series):
 
 @pytest.mark.parametrize("name", SERIES)
 def test_a_later_observation_is_never_known_before_an_earlier_one(name):
-    """The reader finds what was known by bisection, which rests on this."""
+    """The sandbox finds what was known by bisection, which rests on this."""
     monthly = RELEASES.frequency(name) == "Monthly"
     days = [date(1996, 1, 1) + timedelta(days=n) for n in range(32 * 365)]
     times = [RELEASES.known_at(name, day) for day in days if day.day == 1 or not monthly]
@@ -204,15 +204,17 @@ def test_a_later_observation_is_never_known_before_an_earlier_one(name):
 
 
 def read(rows, **body):
-    observations = [{"date": d, "value": v} for d, v in rows]
+    start = {"realtime_start": "2013-10-07"}
+    observations = [start | {"date": d, "value": v} for d, v in rows]
     return read_history(
         "DGS10",
         {"count": len(rows), "observations": observations} | body,
         as_of=eastern("2013-10-07 05:30"),
-        known_at=lambda day: datetime.combine(
-            day + timedelta(days=1), datetime.min.time(), EASTERN
+        opens=date(2013, 10, 7),
+        known_at=lambda day, vintage: datetime.combine(
+            vintage or day + timedelta(days=1), datetime.min.time(), EASTERN
         ),
-    )
+    ).observations
 
 
 def test_a_point_is_a_missing_value():
@@ -247,7 +249,13 @@ def test_what_is_no_observation_is_malformed(rows):
 )
 def test_a_body_of_another_shape_is_malformed(body):
     with pytest.raises(SourceMalformed):
-        read_history("DGS10", body, as_of=eastern("2013-10-07 05:30"), known_at=lambda d: d)
+        read_history(
+            "DGS10",
+            body,
+            as_of=eastern("2013-10-07 05:30"),
+            opens=date(2010, 10, 8),
+            known_at=lambda d, _: d,
+        )
 
 
 async def test_a_value_from_the_future_cannot_be_composed(make_run, series):
@@ -260,7 +268,9 @@ async def test_a_value_from_the_future_cannot_be_composed(make_run, series):
         FredAgent().compose(run, {"series_id": "DGS10", "value": "x"}, known_at=run.as_of)
 
 
-async def test_the_request_asks_for_the_vintage_of_the_day(make_run, series):
+async def test_the_request_asks_for_every_value_of_three_years_and_for_few_vintages(
+    make_run, series
+):
     seen = []
 
     def handler(request):
@@ -270,6 +280,10 @@ async def test_the_request_asks_for_the_vintage_of_the_day(make_run, series):
     await FredAgent().collect(await make_run(handler, "2013-10-07 05:30"))
     assert {p["series_id"] for p in seen} == set(SERIES)
     for params in seen:
-        assert params["realtime_start"] == params["realtime_end"] == "2013-10-07"
+        assert params["realtime_end"] == "2013-10-07"
+        assert not {"vintage_dates", "vintage_date"} & set(params)
+        assert params["realtime_start"] == params["observation_start"]
+        days = date(2013, 10, 7) - date.fromisoformat(params["realtime_start"])
+        assert days.days < 2_000  # one vintage a day is the most that there can be
         assert params["file_type"] == "json"
         assert date.fromisoformat(params["observation_start"]) == date(2010, 10, 8)

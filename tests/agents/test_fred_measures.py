@@ -147,21 +147,39 @@ def test_agrees_with_pandas_on_random_histories(seed):
         assert found.change_3m == pytest.approx(history[end - 1].value - base)
 
 
-def test_the_recorded_series_agree_with_pandas(recordings):
-    for name, is_monthly in (("DGS10", False), ("VIXCLS", False), ("UNRATE", True)):
-        frame = pd.read_csv(
-            recordings / "fred" / "csv" / f"{name}.csv",
-            names=["date", "value"],
-            header=0,
-            parse_dates=["date"],
-            index_col="date",
-            na_values=["."],
-        )["value"].dropna()
-        frame = frame[:"2013-10-03"]
-        history = [Observation(t.date(), v) for t, v in frame.items()]
-        found = measure(history, monthly=is_monthly)
-        window = frame.rolling("730D")
-        assert found.window_count == window.count().iloc[-1]
-        assert found.zscore == pytest.approx(
-            (frame.iloc[-1] - window.mean().iloc[-1]) / window.std().iloc[-1], rel=1e-9
-        )
+@pytest.mark.parametrize(
+    ("name", "is_monthly"),
+    [
+        ("DGS10", False),
+        ("VIXCLS", False),
+        ("T10Y2Y", False),
+        ("BAMLH0A0HYM2", False),
+        ("DTWEXBGS", False),
+        ("UNRATE", True),
+        ("CPIAUCSL", True),
+        ("CPILFESL", True),
+    ],
+)
+@pytest.mark.parametrize("end", ["2013-10-03", "2020-04-15", "2025-01-10"])
+def test_the_recorded_series_agree_with_pandas(recordings, name, is_monthly, end):
+    frame = pd.read_csv(
+        recordings / "fred" / "csv" / f"{name}.csv",
+        names=["date", "value"],
+        header=0,
+        parse_dates=["date"],
+        index_col="date",
+        na_values=["."],
+    )["value"].dropna()[:end]
+    last = frame.index[-1]
+    three_years = frame[last - pd.Timedelta(days=3 * 365) :]
+    found = measure([Observation(t.date(), v) for t, v in three_years.items()], monthly=is_monthly)
+    window = frame[frame.index > last - pd.Timedelta(days=730)]
+    assert found.window_count == len(window)
+    assert found.zscore == pytest.approx((frame.iloc[-1] - window.mean()) / window.std(), rel=1e-9)
+    assert found.percentile == pytest.approx(window.rank(pct=True, method="max").iloc[-1])
+    assert found.change == pytest.approx(frame.diff().iloc[-1], abs=1e-9)
+    assert found.change_days == (last - frame.index[-2]).days
+    three, twelve = (frame.asof(last - pd.DateOffset(months=n)) for n in (3, 12))
+    assert found.change_3m == pytest.approx(frame.iloc[-1] - three, abs=1e-9)
+    expected = 100 * (frame.iloc[-1] / twelve - 1)
+    assert found.change_12m_pct == (pytest.approx(expected) if twelve > 0 else None)

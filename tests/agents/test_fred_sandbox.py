@@ -11,7 +11,7 @@ from relentless.agents.http import Upstream
 from relentless.configs.clock import ManualClock
 from relentless.configs.releases import SERIES
 from relentless.proto.contexts import Origin
-from relentless.sandbox.faults import Fault
+from relentless.sandbox.faults import KINDS, Fault
 from relentless.sandbox.server import build, serve
 
 from .conftest import FAST, eastern, test_settings
@@ -69,6 +69,7 @@ async def test_only_the_vix_moves_on_before_the_open(tmp_path):
 
 LASTING = {
     "rate_limited": "source_rate_limited",
+    "forbidden": "source_rejected",
     "server_error": "source_unavailable",
     "unavailable": "source_unavailable",
     "hang": "source_unavailable",
@@ -78,6 +79,11 @@ LASTING = {
     "empty_page": "source_malformed",
     "wrong_charset": "source_malformed",
 }
+
+
+def test_every_kind_of_fault_is_lasting_or_harmless_to_a_single_answer():
+    harmless = {"slow_body", "duplicated_page", "shifting_page"}  # nothing is asked by pages
+    assert set(LASTING) | harmless == set(KINDS)
 
 
 @pytest.mark.parametrize("kind", LASTING)

@@ -138,3 +138,31 @@ def test_known_at_is_never_before_the_last_poll_that_did_not_see_the_value(
                 compared += 1
                 assert known_at > before, (series_id, day, known_at, before)
     assert compared > 140
+
+
+def test_known_at_is_not_after_the_poll_that_first_saw_the_value(recordings: Path) -> None:
+    """Every row of the daily polls; only the spreads' rule errs late, by less than six hours."""
+    path = recordings / "fred" / "fred_first_seen_2026-03_2026-05.csv"
+    late: dict[str, list[timedelta]] = defaultdict(list)
+    rows = 0
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["series_id"] in SERIES and row["kind"] == "new":
+                rows += 1
+                seen = datetime.fromisoformat(row["first_seen_commit_utc"])
+                day = date.fromisoformat(row["observation_date"])
+                known_at = TABLE.known_at(row["series_id"], day)
+                if known_at > seen:
+                    late[row["series_id"]].append(known_at - seen)
+    assert rows == 421
+    assert set(late) == {"T10Y2Y", "T5YIE", "T10YIE"}
+    assert max(max(found) for found in late.values()) < timedelta(hours=6)
+    assert sum(map(len, late.values())) == 134  # 287 of 421 are within the poll, 68 per cent
+
+
+def test_a_vintage_takes_the_release_s_time_of_day() -> None:
+    known_at = TABLE.known_at("UNRATE", date(2024, 1, 1), date(2025, 1, 10))
+    assert known_at == eastern("2025-01-10T08:30")
+    assert TABLE.known_at("T10Y2Y", date(2018, 1, 2), date(2018, 1, 9)) == eastern(
+        "2018-01-09T16:15"
+    )

@@ -15,6 +15,7 @@ from relentless.configs.sessions import (
     session_close,
     session_open,
     sessions,
+    sessions_ahead,
     table,
 )
 from relentless.proto.errors import InvalidInput
@@ -62,3 +63,14 @@ def test_no_answer_is_made_up() -> None:
         session_open(date(2013, 10, 6))
     with pytest.raises(InvalidInput):
         next_session(table().last)
+
+
+def test_sessions_ahead_are_counted_without_the_first_day_and_with_the_last() -> None:
+    friday = date(2013, 11, 22)
+    assert sessions_ahead(friday, friday) == 0
+    assert sessions_ahead(friday, date(2013, 11, 24)) == 0  # a Sunday
+    assert sessions_ahead(friday, date(2013, 11, 25)) == 1
+    assert sessions_ahead(friday, date(2013, 11, 29)) == 4  # over Thanksgiving
+    assert sessions_ahead(date(2013, 11, 28), date(2013, 11, 29)) == 1
+    with pytest.raises(InvalidInput):
+        sessions_ahead(friday, date(2050, 1, 3))

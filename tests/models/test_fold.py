@@ -227,6 +227,38 @@ def test_what_lies_ahead_is_listed_in_order(folded):
     assert [str(e.at) for e in context.symbols["IBM"].events] == ["2013-10-15 20:05:00+00:00"]
 
 
+def test_an_event_says_in_how_many_trading_days_it_is(folded):
+    """From Monday 7 October 2013; on Columbus Day, the 14th, the exchange is open."""
+
+    def release(event, at, **more):
+        return say(Topic.ECONOMIC_CALENDAR, {"event": event, "release_at": at} | more)
+
+    context = folded(
+        [
+            release("today", "2013-10-07T15:00:00-04:00"),
+            release("Saturday", "2013-10-12T08:30:00-04:00"),
+            release("next Tuesday", "2013-10-15T23:59:00-04:00", importance="high"),
+            say(Topic.EARNINGS_CALENDAR, {"symbol": "IBM", "report_date": "2013-10-16"}),
+        ]
+    )
+    assert [(e.name, e.in_trading_days, e.importance) for e in context.events] == [
+        ("today", 0, None),
+        ("Saturday", 4, None),
+        ("next Tuesday", 6, "high"),
+    ]
+    (report,) = context.symbols["IBM"].events
+    assert (report.in_trading_days, report.importance) == (7, None)
+
+
+def test_a_withdrawn_date_is_not_listed(folded):
+    date_of = {"event": "PPI", "release_at": "2013-10-11T08:30:00-04:00"}
+    standing = say(Topic.ECONOMIC_CALENDAR, date_of, known_h=9)
+    gone = say(Topic.ECONOMIC_CALENDAR, date_of | {"status": "withdrawn"}, known_h=2)
+    assert len(folded([standing]).events) == 1
+    assert folded([standing, gone]).events == ()
+    assert folded([gone, standing]).events == ()
+
+
 def test_the_id_names_what_was_used_and_nothing_else(folded):
     messages = [*full_rates(), bill(1)]
     context = folded(messages)

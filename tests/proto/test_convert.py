@@ -27,7 +27,14 @@ moments = st.integers(1, 4_000_000_000_000_000).map(
 words = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=12)
 values = st.none() | numbers | words
 events = st.lists(
-    st.builds(ScheduledEvent, kind=st.sampled_from(["earnings", "macro"]), name=words, at=moments),
+    st.builds(
+        ScheduledEvent,
+        kind=st.sampled_from(["earnings", "macro"]),
+        name=words,
+        at=moments,
+        importance=st.none() | st.sampled_from(["high", "medium", "low"]),
+        in_trading_days=st.none() | st.integers(0, 400),
+    ),
     max_size=3,
 ).map(tuple)
 provenance = st.builds(
