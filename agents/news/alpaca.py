@@ -23,6 +23,8 @@ from relentless.proto.errors import SourceError, SourceMalformed
 
 SOURCE: Final = "alpaca_data"
 PUBLISHER: Final = "alpaca"
+KEY_HEADER: Final = "APCA-API-KEY-ID"
+SECRET_HEADER: Final = "APCA-API-SECRET-KEY"  # noqa: S105 - a name
 PATH: Final = "/v1beta1/news"
 PAGE: Final = 50
 """Articles on a page; the service allows no more."""
@@ -98,7 +100,7 @@ async def read_pages(
     Raises:
         SourceError: the first page cannot be read.
     """
-    query = {
+    query: dict[str, str | int] = {
         "start": _seconds(start),
         "end": _seconds(end),
         "sort": "desc",

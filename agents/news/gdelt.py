@@ -24,9 +24,9 @@ QUERY: Final = (
 )
 RECORDS: Final = 75
 """Asked for; the service gives 250 at most."""
-_BEFORE: Final = re.compile(r"\s+([,.:;!?%)\]}’])")
-_AFTER: Final = re.compile(r"([(\[{$‘])\s+")
-_APOSTROPHE: Final = re.compile(r"\s+(['’])\s*(s|t|re|ve|ll|d|m)\b", re.IGNORECASE)
+_BEFORE: Final = re.compile(r"\s+([,.:;!?%)\]}\u2019])")
+_AFTER: Final = re.compile(r"([(\[{$\u2018])\s+")
+_APOSTROPHE: Final = re.compile(r"\s+(['\u2019])\s*(s|t|re|ve|ll|d|m)\b", re.IGNORECASE)
 
 
 def parse_list(

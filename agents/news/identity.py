@@ -33,22 +33,27 @@ _REDIRECTORS: Final = re.compile(
     r"(^|\.)(google\.[a-z.]+|facebook\.com|bing\.com|t\.umblr\.com|yahoo\.com|feedproxy\.com|"
     r"linkedin\.com|doubleclick\.net|outlook\.com)$"
 )
-_STOP: Final = frozenset(
-    "a about after all amid an and any are as at be been but by can could did do does for from had "
-    "has have he her his how i if in into is it its just may might more most new no not now of on "
-    "or our out over own report reports s said say says she should so some still t than that the "
-    "their them then there these they this those to too us was we were what when where which while "
-    "who why will with would you your against shares share stock stocks company corp inc co "
-    "before between during until latest".split()
-)
-_UP: Final = frozenset(
-    "rise gain jump surge climb rally soar beat raise top upgrade higher rebound advance grow "
-    "boost win increase lift strong up".split()
-)
-_DOWN: Final = frozenset(
-    "fall drop slip slide sink tumble plunge miss cut downgrade lower decline retreat shrink "
-    "weigh lose decrease slump weak down".split()
-)
+_STOP: Final = frozenset((
+    "a", "about", "after", "all", "amid", "an", "and", "any", "are", "as", "at", "be", "been",
+    "but", "by", "can", "could", "did", "do", "does", "for", "from", "had", "has", "have", "he",
+    "her", "his", "how", "i", "if", "in", "into", "is", "it", "its", "just", "may", "might",
+    "more", "most", "new", "no", "not", "now", "of", "on", "or", "our", "out", "over", "own",
+    "report", "reports", "s", "said", "say", "says", "she", "should", "so", "some", "still",
+    "t", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this",
+    "those", "to", "too", "us", "was", "we", "were", "what", "when", "where", "which", "while",
+    "who", "why", "will", "with", "would", "you", "your", "against", "shares", "share", "stock",
+    "stocks", "company", "corp", "inc", "co", "before", "between", "during", "until", "latest",
+))  # fmt: skip
+_UP: Final = frozenset((
+    "rise", "gain", "jump", "surge", "climb", "rally", "soar", "beat", "raise", "top",
+    "upgrade", "higher", "rebound", "advance", "grow", "boost", "win", "increase", "lift",
+    "strong", "up",
+))  # fmt: skip
+_DOWN: Final = frozenset((
+    "fall", "drop", "slip", "slide", "sink", "tumble", "plunge", "miss", "cut", "downgrade",
+    "lower", "decline", "retreat", "shrink", "weigh", "lose", "decrease", "slump", "weak",
+    "down",
+))  # fmt: skip
 _IRREGULAR: Final = {
     "fell": "fall", "fallen": "fall", "rose": "rise", "risen": "rise", "sank": "sink",
     "won": "win", "lost": "lose", "grew": "grow", "slid": "slide", "losses": "loss",
@@ -57,7 +62,7 @@ _IRREGULAR: Final = {
     "beaten": "beat", "sued": "sue", "sues": "sue", "shrank": "shrink",
 }  # fmt: skip
 _WORD: Final = re.compile(r"[^\W_]+(?:[.,][0-9]+)*")
-_POSSESSIVE: Final = re.compile(r"(?<=\w)['’]s\b|(?<=s)['’](?=\s|$)")
+_POSSESSIVE: Final = re.compile(r"(?<=\w)['\u2019]s\b|(?<=s)['\u2019](?=\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ class Words:
 @lru_cache(maxsize=16_384)
 def words(headline: str) -> Words:
     """Give the words of a headline."""
-    text = _POSSESSIVE.sub("", headline.lower().replace("u.s.", "usa")).replace("’", "'")
+    text = _POSSESSIVE.sub("", headline.lower().replace("u.s.", "usa"))
     order = tuple(dict.fromkeys(w for t in _WORD.findall(text) if (w := _stem(t)) not in _STOP))
     bag = frozenset(order)
     up, down = bool(bag & _UP), bool(bag & _DOWN)

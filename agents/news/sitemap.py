@@ -37,7 +37,8 @@ def parse_sitemap(
     root = parse_xml(publisher, body)
     if etree.QName(root).localname != "urlset":
         raise SourceMalformed(publisher, "the answer is no news sitemap")
-    items, undated, broken = [], 0, 0
+    items: list[Item] = []
+    undated = broken = 0
     for element in root.iterchildren("{*}url"):
         if len(items) >= MAX_ENTRIES:
             break
