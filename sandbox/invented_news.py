@@ -142,7 +142,8 @@ def stories_of(seed: int, day: date, symbols: tuple[str, ...]) -> tuple[Invented
     companies = [symbol for symbol in symbols if symbol not in _FUNDS]
     subjects: list[tuple[str | None, int]] = [(None, n) for n in range(len(_MARKET))]
     subjects += [(symbol, n) for symbol in companies for n in range(len(_COMPANY))]
-    # One wording a day for each subject: two that differ by a number alone would be doubtful.
+    # One wording a day for each subject, and never the numbers of the days beside it: two stories
+    # that differ in nothing would be one.
     chosen = draw.sample(subjects, min(count, len(subjects)))
     minutes = sorted(_minute(draw) for _ in chosen)
     return tuple(
@@ -188,7 +189,7 @@ def _story(
 ) -> InventedStory:
     intended, *wordings = (_COMPANY if symbol else _MARKET)[template]
     name = _NAMES.get(symbol, symbol) if symbol else ""
-    filled = {"c": name, "u": draw.choice(_UNITS), "n": draw.randrange(2, 29)}
+    filled = {"c": name, "u": draw.choice(_UNITS), "n": 3 * draw.randrange(1, 10) + day.toordinal() % 3}
     first = datetime.combine(day, time(minute // 60, minute % 60), EASTERN).astimezone(UTC)
     tellers = draw.sample(PUBLISHERS, draw.choices((1, 2, 3), (45, 35, 20))[0])
     copies = []

@@ -5,7 +5,8 @@ feeds: docs/agents/news.md):
 
 - at least ``MIN_SHARED`` words are in both, and they are more than half of the shorter one's;
 - rapidfuzz's ``token_set_ratio`` of their words is at least ``MIN_RATIO``;
-- nothing sets them apart: other numbers, opposite directions, or another subject in front.
+- nothing sets them apart: other numbers, other names, opposite directions, or another subject in
+  front.
 
 Words are lower case without endings of number and tense, and without the commonest ones.
 """
@@ -15,6 +16,7 @@ import binascii
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
@@ -44,21 +46,21 @@ _STOP: Final = frozenset((
     "who", "why", "will", "with", "would", "you", "your", "against", "shares", "share", "stock",
     "stocks", "company", "corp", "inc", "co", "before", "between", "during", "until", "latest",
 ))  # fmt: skip
-_UP: Final = frozenset((
+_RISES: Final = (
     "rise", "gain", "jump", "surge", "climb", "rally", "soar", "beat", "raise", "top",
     "upgrade", "higher", "rebound", "advance", "grow", "boost", "win", "increase", "lift",
     "strong", "up",
-))  # fmt: skip
-_DOWN: Final = frozenset((
+)  # fmt: skip
+_FALLS: Final = (
     "fall", "drop", "slip", "slide", "sink", "tumble", "plunge", "miss", "cut", "downgrade",
     "lower", "decline", "retreat", "shrink", "weigh", "lose", "decrease", "slump", "weak",
     "down",
-))  # fmt: skip
+)  # fmt: skip
 _IRREGULAR: Final = {
     "fell": "fall", "fallen": "fall", "rose": "rise", "risen": "rise", "sank": "sink",
     "won": "win", "lost": "lose", "grew": "grow", "slid": "slide", "losses": "loss",
     "cutting": "cut", "cuts": "cut", "dropped": "drop", "slipped": "slip", "topped": "top",
-    "stronger": "strong", "weaker": "weak", "misses": "miss", "prices": "price",
+    "stronger": "strong", "weaker": "weak", "misses": "miss",
     "beaten": "beat", "sued": "sue", "sues": "sue", "shrank": "shrink",
 }  # fmt: skip
 _WORD: Final = re.compile(r"[^\W_]+(?:[.,][0-9]+)*")
@@ -73,6 +75,8 @@ class Words:
     """The words as they come."""
     bag: frozenset[str]
     numbers: frozenset[str]
+    names: frozenset[str]
+    """Those written like a name: in capitals, or with one inside a headline that has few."""
     direction: int
     """1 where it only names rises, -1 only falls, else 0."""
     text: str
@@ -83,10 +87,24 @@ def words(headline: str) -> Words:
     """Give the words of a headline."""
     text = _POSSESSIVE.sub("", headline.lower().replace("u.s.", "usa"))
     order = tuple(dict.fromkeys(w for t in _WORD.findall(text) if (w := _stem(t)) not in _STOP))
+    names = frozenset(map(_stem, _names(_POSSESSIVE.sub("", headline))))
     bag = frozenset(order)
     up, down = bool(bag & _UP), bool(bag & _DOWN)
     numbers = frozenset(w for w in bag if w[0].isdigit())
-    return Words(order, bag, numbers, up - down, " ".join(order))
+    return Words(order, bag, numbers, names & bag, up - down, " ".join(order))
+
+
+def _names(headline: str) -> list[str]:
+    """Give the words that are written like names; the first word of a part says nothing."""
+    found = [(m[0], m.start()) for m in _WORD.finditer(headline)]
+    inside = [
+        word
+        for (before, at), (word, start) in pairwise(found)
+        if word[0].isupper() and not set(".:;!?") & set(headline[at + len(before) : start])
+    ]
+    capitals = [word for word, _ in found if word.isupper() and len(word) > 1]
+    few = 2 * len(inside) < len(found)
+    return [word.lower() for word in capitals + (inside if few else [])]
 
 
 def same_story(one: Words, other: Words) -> float:
@@ -106,20 +124,25 @@ def _apart(one: Words, other: Words) -> bool:
         return True
     if one.numbers - other.numbers and other.numbers - one.numbers:
         return True
+    if one.names - other.bag and other.names - one.bag:
+        return True
     return one.order[0] not in other.bag and other.order[0] not in one.bag
 
 
 def _stem(word: str) -> str:
     """Take off the ending of number or tense, where enough is left."""
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
     if word in _STOP or word[0].isdigit():
-        return word.rstrip(".,")
+        return word
+    word = _IRREGULAR.get(word, word)
     for ending, least in (("ing", 6), ("ed", 5), ("es", 5), ("s", 4)):
         if word.endswith(ending) and len(word) >= least and not word.endswith("ss"):
             word = word[: -len(ending)]
             break
-    return word.removesuffix("e") if len(word) > 4 else word
+    return word.removesuffix("e") if len(word) > 3 else word
+
+
+_UP: Final = frozenset(map(_stem, _RISES))
+_DOWN: Final = frozenset(map(_stem, _FALLS))
 
 
 def address(url: str) -> str:

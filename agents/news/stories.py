@@ -14,8 +14,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
+from relentless.agents.news.engines.companies import mentions
 from relentless.agents.news.identity import address, address_key, same_story, words
 from relentless.agents.news.items import Item
 from relentless.agents.news.reading import Story
@@ -212,9 +214,11 @@ class _Shelf:
                 story = self.stories[story_id]
                 if abs(item.published_at - story.item.published_at) > WINDOW:
                     continue
-                if _other_symbols(item.symbols, story.item.symbols):
+                if _disjoint(frozenset(item.symbols), frozenset(story.item.symbols)):
                     continue
                 score = same_story(mine, words(headline))
+                if score and _disjoint(_companies(item.headline), _companies(headline)):
+                    continue
                 rank = (score, -story.item.published_at.timestamp(), story_id)
                 if score > 0 and (best is None or rank > best):
                     best = rank
@@ -303,5 +307,12 @@ def _digest(item: Item) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:24]
 
 
-def _other_symbols(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    return bool(one and other and not set(one) & set(other))
+def _disjoint(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Say whether both name something, and nothing in common."""
+    return bool(one and other and not one & other)
+
+
+@lru_cache(maxsize=16_384)
+def _companies(headline: str) -> frozenset[str]:
+    """Give the companies that a headline names, by the engines' table."""
+    return frozenset(mention.ticker for mention in mentions(headline))
