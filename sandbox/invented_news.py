@@ -1,8 +1,8 @@
 """Invented news: the stories that every news service of the box tells in its own format.
 
-A pure function of (seed, day, symbols): about thirty stories on a weekday and eight on a day of the
+A pure function of (seed, day, symbols): twenty-six stories on a weekday and eight on a day of the
 weekend, over the run's symbols and the market's topics, each with the sentiment that it is meant to
-have. Most are told by several publishers in other words, and some are edited later in the day.
+have. Most are told by several publishers, in other words, and some are edited later in the day.
 Every summary ends with "(an invented story)", and no person in them exists.
 
 An edit falls between the half hours, so that a run of the agent a few minutes late reads what one
@@ -19,7 +19,7 @@ from relentless.configs.clock import EASTERN
 
 LABEL: Final = "(an invented story)"
 PUBLISHERS: Final = ("alpaca", "cnbc", "wsj", "ft", "bloomberg", "reuters")
-WEEKDAY: Final = 30
+WEEKDAY: Final = 26
 WEEKEND: Final = 8
 
 Intended = Literal["positive", "neutral", "negative"]
