@@ -20,7 +20,7 @@ from starlette.routing import BaseRoute, Route
 
 from relentless.configs.clock import EASTERN
 from relentless.sandbox.feeds import link_of
-from relentless.sandbox.invented_news import InventedStory, stories_of
+from relentless.sandbox.invented_news import SHORT_LABEL, InventedStory, stories_of
 from relentless.sandbox.world import ORIGIN_HEADER, World
 
 SPACING: Final = timedelta(seconds=5)
@@ -77,12 +77,13 @@ def _article(story: InventedStory) -> dict[str, Any]:
     copy = story.copies[-1]
     own = f"https://news.invented.example/{copy.at:%Y/%m/%d}/{copy.number}"
     url = own if copy.publisher in ("alpaca", "reuters") else link_of(copy)
+    title = copy.headline.removesuffix(f" {SHORT_LABEL}") + f" {SHORT_LABEL}"
     quarter = 15 * 60
     seen = datetime.fromtimestamp((copy.at.timestamp() // quarter + 1) * quarter, UTC)
     return {
         "url": url,
         "url_mobile": "",
-        "title": _PUNCTUATION.sub(r" \1", copy.headline),
+        "title": _PUNCTUATION.sub(r" \1", title),
         "seendate": f"{seen:%Y%m%dT%H%M%SZ}",
         "socialimage": "",
         "domain": url.split("/")[2].removeprefix("www."),

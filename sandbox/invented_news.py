@@ -3,7 +3,8 @@
 A pure function of (seed, day, symbols): twenty-six stories on a weekday and eight on a day of the
 weekend, over the run's symbols and the market's topics, each with the sentiment that it is meant to
 have. Most are told by several publishers, in other words, and some are edited later in the day.
-Every summary ends with "(an invented story)", and no person in them exists.
+Every summary ends with "(an invented story)", the headlines of services that give no summary end
+with "(invented)", and no person in them exists.
 
 An edit falls between the half hours, so that a run of the agent a few minutes late reads what one
 in time would have read. Only those formats that date an edit show it.
@@ -18,6 +19,8 @@ from typing import Final, Literal
 from relentless.configs.clock import EASTERN
 
 LABEL: Final = "(an invented story)"
+SHORT_LABEL: Final = "(invented)"
+HEADLINES_ONLY: Final = ("bloomberg", "reuters")
 PUBLISHERS: Final = ("alpaca", "cnbc", "wsj", "ft", "bloomberg", "reuters")
 WEEKDAY: Final = 26
 WEEKEND: Final = 8
@@ -217,6 +220,8 @@ def _told(
     day, number, copy = place
     own = (day.toordinal() - 700_000) * 1_000 + number * 10 + copy
     summary = f"{headline}. {LABEL}"
+    if publisher in HEADLINES_ONLY:
+        headline = f"{headline} {SHORT_LABEL}"
     if draw.random() >= 0.15:
         return Told(publisher, at, headline, summary, own)
     edited = _between_half_hours(at + timedelta(minutes=draw.randrange(40, 300)), draw)

@@ -72,7 +72,9 @@ async def test_a_feed_lists_its_newest_invented_stories_and_none_of_later(news, 
     now = news.clock.now()
     assert all(now - timedelta(days=4) < item.known_at <= now for item in items)
     assert len({item.guid or item.url for item in items}) == len(items)
-    if name not in ("bloomberg", "reuters"):
+    if name in ("bloomberg", "reuters"):
+        assert all("(invented)" in item.headline for item in items)
+    else:
         assert all(item.summary.endswith(LABEL) for item in items)
         assert [i.published_at for i in items] == sorted(
             (i.published_at for i in items), reverse=True
@@ -191,6 +193,7 @@ async def test_gdelt_lists_what_it_saw_with_spaces_before_punctuation(news):
     assert len(items) == len(rows) > 10
     assert not [item for item in items if " %" in item.headline or " ," in item.headline]
     for item in items:
+        assert item.headline.endswith("(invented)")
         assert item.published_at.minute % 15 == 0
         assert item.published_at <= news.clock.now()
 
