@@ -192,7 +192,8 @@ def _story(
 ) -> InventedStory:
     intended, *wordings = (_COMPANY if symbol else _MARKET)[template]
     name = _NAMES.get(symbol, symbol) if symbol else ""
-    filled = {"c": name, "u": draw.choice(_UNITS), "n": 3 * draw.randrange(1, 10) + day.toordinal() % 3}
+    figure = 3 * draw.randrange(1, 10) + day.toordinal() % 3
+    filled = {"c": name, "u": draw.choice(_UNITS), "n": figure}
     first = datetime.combine(day, time(minute // 60, minute % 60), EASTERN).astimezone(UTC)
     tellers = draw.sample(PUBLISHERS, draw.choices((1, 2, 3), (45, 35, 20))[0])
     copies = []
@@ -222,7 +223,7 @@ def _told(
     summary = f"{headline}. {LABEL}"
     if publisher in HEADLINES_ONLY:
         headline = f"{headline} {SHORT_LABEL}"
-    if draw.random() >= 0.15:
+    if draw.random() >= 0.4:
         return Told(publisher, at, headline, summary, own)
     edited = _between_half_hours(at + timedelta(minutes=draw.randrange(40, 300)), draw)
     return Told(

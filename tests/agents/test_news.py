@@ -17,6 +17,8 @@ from relentless.agents.news.reading import AssetReading, Reading
 from relentless.agents.news.sources import FEEDS
 from relentless.agents.news.stories import WINDOW
 from relentless.configs.clock import ManualClock
+from relentless.configs.freshness import load
+from relentless.models.fold import fold
 from relentless.proto.contexts import News, Origin, Topic
 from relentless.proto.errors import ModelUnavailable
 from relentless.sandbox.faults import KINDS, Fault
@@ -245,6 +247,66 @@ async def test_a_story_corrected_to_another_asset_takes_its_message_back(tmp_pat
     assert back.expires_at <= eastern(f"{DAY} 11:00")
     third, _ = await alpaca(tmp_path, edited, at="11:30")
     assert said(third) == said(second)
+
+
+async def test_a_context_counts_a_story_once_and_nothing_that_was_taken_back(tmp_path):
+    """By hand: IBM's -0.5 until the correction; then Apple's -0.5 and Microsoft's +0.5."""
+    more = [
+        article("Microsoft opens a store in Ohio", "10:05", number=2),
+        article("Microsoft opens a store in Ohio", "10:06", number=3),
+    ]
+    first, _ = await alpaca(tmp_path, article("IBM recalls servers"), *more, at="10:30")
+    edited = article("Apple recalls servers", updated="10:45")
+    second, _ = await alpaca(tmp_path, edited, *more, at="11:00")
+    journal = {m.message_id: m for m in (*first.messages, *second.messages)}
+    messages = list(enumerate(journal.values(), start=1))
+    assert len(messages) == 4
+
+    def folded(at):
+        return fold(
+            messages,
+            as_of=eastern(f"{DAY} {at}"),
+            trading_date=eastern(f"{DAY} {at}").date(),
+            head=len(messages),
+            rules=load(),
+        )
+
+    early, late = folded("10:30"), folded("11:00")
+    scores = [
+        {name: said.news_sentiment for name, said in c.symbols.items()} for c in (early, late)
+    ]
+    assert scores == [{"IBM": -0.5, "MSFT": 0.5}, {"AAPL": -0.5, "MSFT": 0.5}]
+    assert early.news_sentiment == late.news_sentiment == pytest.approx(0.0)
+
+
+class Recorder(httpx.AsyncBaseTransport):
+    """Notes the statuses of what passes."""
+
+    def __init__(self, inner):
+        self.inner, self.statuses = inner, []
+
+    async def handle_async_request(self, request):
+        answer = await self.inner.handle_async_request(request)
+        self.statuses.append((request.url.path.split("/")[1], answer.status_code))
+        return answer
+
+
+async def test_an_unchanged_feed_is_asked_for_by_its_tag_and_read_from_the_cache(tmp_path):
+    passed = []
+
+    def wrap(inner):
+        passed.append(Recorder(inner))
+        return passed[0]
+
+    async with box(tmp_path, wrap=wrap) as run:
+        first = await NewsAnalysisAgent(Engine()).collect(run)
+        passed[0].statuses.clear()
+        run.clock.move_to(run.as_of + timedelta(seconds=30))
+        second = await NewsAnalysisAgent(Engine()).collect(run)
+    feeds = [status for name, status in passed[0].statuses if name in ("cnbc", "wsj", "ft")]
+    assert feeds == [304] * 6
+    assert said(second) == said(first)
+    assert second.status == "ok"
 
 
 async def test_the_key_pair_goes_into_the_headers_and_nowhere_else(tmp_path):

@@ -51,8 +51,8 @@ SAME = [
     ("google", "VIEW India inflation quickens", "google", "India inflation quickens"),
 ]
 """All pairs of one story among the 180 recorded headlines, found by reading every pair within 36
-hours that shares three words or more. One more tells one decision from two sides, in hardly a word
-that is the same: the waiver for India's purchases of Russian oil."""
+hours that shares three words or more. A story told in hardly a word that is the same is not among
+them."""
 
 
 def test_the_recorded_feeds_pair_as_a_reader_pairs_them(recordings):
