@@ -34,7 +34,7 @@ _COMPARED_FIRST: Final = re.compile(
     + _AMOUNT.format("new")
 )
 _CROSS: Final = re.compile(
-    r"\b(?P<now>loss|deficit|profit|income|gain|surplus)\b[^.;]{0,90}?"
+    r"\b(?P<now>loss|deficit|profit|income|gain|surplus)\b(?:[^.;]|\.(?=\d)){0,90}?"
     r"\b(?:compared (?:with|to)|versus|vs\.?|against|from|after|where(?:as)? it)\s(?:had )?"
     r"(?:a |an |its |last year's |the previous year's )?(?:\w+ ){0,2}"
     r"(?P<then>loss|deficit|profit|income|gain|surplus)\b"
@@ -84,7 +84,7 @@ def comparisons(text: str) -> list[Comparison]:
             )
             top = max(abs(new), abs(old))
             change = (new - old) / top if top else 0.0
-            polarity = _polarity(text[: match.start()], text[match.end() :])
+            polarity = _polarity(text[: match.start("new")], text[match.end() :])
             sign = (change > 0) - (change < 0)
             found.append(
                 Comparison(match.start(), sign * polarity, max(-1.0, min(1.0, change)) * polarity)

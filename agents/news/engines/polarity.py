@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from relentless.agents.news.engines.figures import comparisons
-from relentless.agents.news.engines.words import Lexicon, lexicon, tokens
+from relentless.agents.news.engines.words import Lexicon, lexicon, simplified, tokens
 
 BEFORE: Final = 12
 """How many tokens back a movement's subject is looked for."""
@@ -115,15 +115,22 @@ class _Counts:
 def signals(text: str) -> Signals:
     """Read a text by rule."""
     lower = text.lower().replace("’", "'")
-    words = tokens(text)
+    simple = simplified(text)
+    words = tokens(simple)
     lex = lexicon()
     moved, used, negated = _movements(words, lex)
+    compared = comparisons(simple)
+    told = bool(compared) or moved.good + moved.bad > 0
     good = bad = 0.0
     for index, word in enumerate(words):
         polarity = lex.words.get(word, 0)
-        if polarity == 0 or index in used:
+        if polarity == 0 or index in used or (told and word in _LOSSES):
             continue
-        if _negated(words, index, lex):
+        if word in lex.reversers and _turns(words, index, lex):
+            continue
+        if _reversed(words, index, lex):
+            polarity, weight = -polarity, 1.5
+        elif _negated(words, index, lex):
             negated += 1
             polarity, weight = -polarity, 0.5
         else:
@@ -132,7 +139,6 @@ def signals(text: str) -> Signals:
             good += weight
         else:
             bad += weight
-    compared = comparisons(lower)
     return Signals(
         moved_good=moved.good,
         moved_bad=moved.bad,
@@ -161,7 +167,7 @@ def _movements(words: list[str], lex: Lexicon) -> tuple[_Counts, set[int], float
     """Count movements; give also the tokens that they used up, and how many were negated."""
     counts, used, negated = _Counts(), set[int](), 0.0
     for index, word in enumerate(words):
-        if index in used:
+        if index in used or (word in lex.reversers and _turns(words, index, lex)):
             continue
         sign, polarity = _movement(words, index, lex)
         if sign == 0:
@@ -182,9 +188,9 @@ def _movement(words: list[str], index: int, lex: Lexicon) -> tuple[int, int | No
     """Give a token's direction (0: it is none) and its object's polarity, where it has one."""
     word = words[index]
     if word in lex.adjectives and not _compares(words, index):
-        return lex.adjectives[word], _first(words, index + 1, 3, lex) or (
-            _nearest(words, index, lex) if index and words[index - 1] in _BE else None
-        )
+        after = _first(words, index + 1, 3, lex)
+        reach = BEFORE if index and words[index - 1] in _BE else 6
+        return lex.adjectives[word], after or _nearest(words, index, lex, reach)
     if word in lex.nouns and (index + 1 < len(words) and words[index + 1] in _LINK):
         after = _first(words, index + 2, AFTER, lex)
         return lex.nouns[word], after if after is not None else _nearest(words, index, lex)
@@ -202,9 +208,38 @@ def _movement(words: list[str], index: int, lex: Lexicon) -> tuple[int, int | No
         return (lex.nouns[word], before) if before is not None else (0, None)
     if word in lex.adverbs:
         follows = words[index + 1] if index + 1 < len(words) else ""
-        if follows in ("from", "by", "on", "in", "for", "at") or _FIGURE.match(follows):
+        said = index > 0 and words[index - 1] in _BE
+        if said or follows in ("from", "by", "on", "in", "for", "at") or _FIGURE.match(follows):
             return (1 if word == "up" else -1), _nearest(words, index, lex)
     return 0, None
+
+
+_LOSSES: Final = frozenset({"loss", "losses"})
+
+
+def _turns(words: list[str], index: int, lex: Lexicon) -> bool:
+    """Tell whether a word such as "drops" or "halts" turns a polar word right after it.
+
+    A thing that moves in between is a movement's object: "drops forecast" turns nothing.
+    """
+    for word in words[index + 1 : index + 5]:
+        if (
+            word in _STOP
+            or word in (",", "as", "after", "on", "amid", "by", "to", "from")
+            or word in lex.objects
+        ):
+            return False
+        if lex.words.get(word, 0) != 0 and word not in lex.reversers:
+            return True
+    return False
+
+
+def _reversed(words: list[str], index: int, lex: Lexicon) -> bool:
+    """Tell whether a word before turns this one."""
+    return any(
+        words[back] in lex.reversers and _turns(words[: index + 1], back, lex)
+        for back in range(max(0, index - 4), index)
+    )
 
 
 _BE: Final = frozenset(

@@ -32,11 +32,22 @@ class Lexicon:
     objects: dict[str, int]
     """What moves: +1 where up is good news, -1 where it is bad."""
     words: dict[str, int]
+    terms: tuple[tuple[re.Pattern[str], str], ...]
+    """Patterns of several words, and the word that each stands for."""
+    reversers: frozenset[str]
     negators: frozenset[str]
     hedges: frozenset[str]
     positive: re.Pattern[str]
     negative: re.Pattern[str]
     neutral: re.Pattern[str]
+
+
+def simplified(text: str) -> str:
+    """Lower a text's case and put one word for each term of several."""
+    text = text.lower().replace("’", "'")
+    for pattern, word in lexicon().terms:
+        text = pattern.sub(word, text)
+    return text
 
 
 def tokens(text: str) -> list[str]:
@@ -92,6 +103,11 @@ def lexicon() -> Lexicon:
         adverbs=moving("adverbs"),
         objects=objects,
         words=words,
+        terms=tuple(
+            (re.compile(r"(?<!\w)(?:" + "|".join(patterns) + r")\b"), word)
+            for word, patterns in raw["terms"].items()
+        ),
+        reversers=frozenset(form for entry in raw["words"]["reversers"] for form in inflect(entry)),
         negators=frozenset(raw["words"]["negators"]),
         hedges=frozenset(raw["words"]["hedges"]),
         positive=pattern("positive"),
