@@ -31,6 +31,8 @@ MAX_STORIES: Final = 400
 MAX_MESSAGES: Final = 400
 """Messages a run, the newest first."""
 MAX_NAMES: Final = 20
+DECIMALS: Final = 4
+"""Of scores: a model's last digits differ between machines, and a message's id must not."""
 NO_LONGER: Final = "The story was corrected: it is not about this asset."
 AT_ONCE: Final = timedelta(seconds=1)
 """After which a message that only takes another back has expired."""
@@ -132,8 +134,8 @@ class NewsAnalysisAgent(Agent):
         says: dict[str, JsonValue] = {
             "asset": asset.asset,
             "sentiment": asset.sentiment,
-            "confidence": asset.confidence,
-            "score": asset.score,
+            "confidence": round(asset.confidence, DECIMALS),
+            "score": round(asset.score, DECIMALS) or 0.0,
             "summary": story.summary or story.headline,
             "headline": story.headline,
             "story_id": story.story_id,

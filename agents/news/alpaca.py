@@ -28,7 +28,7 @@ SECRET_HEADER: Final = "APCA-API-SECRET-KEY"  # noqa: S105 - a name
 PATH: Final = "/v1beta1/news"
 PAGE: Final = 50
 """Articles on a page; the service allows no more."""
-MAX_PAGES: Final = 20
+MAX_PAGES: Final = 40
 
 
 def parse_articles(

@@ -1,7 +1,8 @@
 """Whether two copies are one story: by address, by headline, or by most of its words. Pure.
 
-Two headlines tell one story where all of this holds (measured on labelled pairs of recorded
-feeds: docs/agents/news.md):
+Two headlines tell one story if they have the same ``MIN_SAME`` words or more (fewer name a column:
+"Morning Bid"), or where all of this holds (measured on labelled pairs of recorded feeds:
+docs/agents/news.md):
 
 - at least ``MIN_SHARED`` words are in both, and they are more than half of the shorter one's;
 - rapidfuzz's ``token_set_ratio`` of their words is at least ``MIN_RATIO``;
@@ -22,6 +23,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from rapidfuzz import fuzz
 
+MIN_SAME: Final = 3
 MIN_SHARED: Final = 4
 MIN_RATIO: Final = 65.0
 
@@ -109,8 +111,8 @@ def _names(headline: str) -> list[str]:
 
 def same_story(one: Words, other: Words) -> float:
     """Give how alike two headlines are, in (0, 100], where they tell one story; else 0."""
-    if one.bag == other.bag:
-        return 100.0 if one.bag else 0.0
+    if one.bag == other.bag and len(one.bag) >= MIN_SAME:
+        return 100.0 if one.order == other.order or len(one.bag) >= MIN_SHARED else 0.0
     shared = one.bag & other.bag
     shorter = min(len(one.bag), len(other.bag))
     if len(shared) < MIN_SHARED or 2 * len(shared) <= shorter or _apart(one, other):

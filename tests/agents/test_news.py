@@ -391,7 +391,7 @@ class Paged(Stub):
 @pytest.mark.parametrize(
     ("pages", "asked", "stories", "reason"),
     [
-        (lambda n: page(f"{'IBM' * (n + 1)} {n}", n), 20, 20, "source_malformed"),
+        (lambda n: page(f"{'IBM' * (n + 1)} {n} {n + 50}", n), 40, 40, "source_malformed"),
         (lambda _: page("IBM recalls"), 2, 1, "source_malformed"),
         (lambda n: None if n else page("IBM recalls"), 2, 1, "source_rejected"),
     ],

@@ -86,6 +86,8 @@ def test_the_recorded_feeds_pair_as_a_reader_pairs_them(recordings):
          "Apple falls in heavy trading on iPhone sales"),
         ("Morning Bid: Crude shock", "Morning Bid: Triple digit crude"),
         ("Trading Day: Oil and yields up", "Trading Day: The destructive power of $100 oil"),
+        ("Apple sues Samsung", "Samsung sues Apple"),
+        ("Deja vu?", "Deja vu"),
         ("What to know about the report.", "What to know about the jobs report."),
         ("Regulators open probe into IBM billing in Texas",
          "Regulators open probe into Xerox billing in Texas"),
