@@ -1,9 +1,10 @@
 """The news agent against the box's services, with an engine whose readings are known."""
 
 import json
+import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import httpx
 import pytest
@@ -141,7 +142,7 @@ class Poison(httpx.AsyncBaseTransport):
     """Replaces the words of everything known later by poison, on the wire."""
 
     def __init__(self, inner, as_of):
-        self.inner, self.as_of = inner, as_of
+        self.inner, self.as_of, self.poisoned = inner, as_of, 0
 
     async def handle_async_request(self, request):
         answer = await self.inner.handle_async_request(request)
@@ -161,20 +162,44 @@ class Poison(httpx.AsyncBaseTransport):
                 for later in [(self.as_of + timedelta(minutes=1)).isoformat()]
             ]
             body = json.dumps(value | {"news": extra + value["news"]}).encode()
-        if request.url.path in ("/ft/rss/home", "/reuters/rss/search"):
-            later = f"{self.as_of + timedelta(minutes=2):%a, %d %b %Y %H:%M %z}"
+        later = self.as_of + timedelta(minutes=2)
+        if b"</channel>" in body:
             item = (
                 "<item><title>Poison for Apple</title><link>https://p.test/a</link>"
-                f"<pubDate>{later}</pubDate></item>"
+                f"<pubDate>{later:%a, %d %b %Y %H:%M %z}</pubDate></item>"
             )
             body = body.replace(b"</channel>", item.encode() + b"</channel>")
+        if b"</urlset>" in body:
+            entry = body[body.index(b"<url>") : body.index(b"</url>") + 6].decode()
+            loc = re.search("<loc>(.*?)</loc>", entry)[1]
+            entry = re.sub("<news:title>.*?<", "<news:title>Poison for JPMorgan<", entry)
+            edited = re.sub("<lastmod>.*?<", f"<lastmod>{later.isoformat()}<", entry)
+            new = re.sub("_date>[^<]*<", f"_date>{later.isoformat()}<", edited)
+            more = edited.replace(loc, "https://p.test/b") + new.replace(loc, "https://p.test/c")
+            body = body.replace(b"</urlset>", more.encode() + b"</urlset>")
+        if request.url.path.startswith("/gdelt"):
+            value = json.loads(body)
+            stamp = f"{later.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+            extra = [
+                row | {"title": "Poison for IBM", "seendate": stamp} for row in value["articles"]
+            ]
+            extra = [row | {"url": f"https://p.test/{n}"} for n, row in enumerate(extra)]
+            body = json.dumps({"articles": extra + value["articles"]}).encode()
+        self.poisoned += b"Poison" in body
         headers = {k: v for k, v in answer.headers.items() if k != "content-length"}
         return httpx.Response(answer.status_code, headers=headers, content=body, request=request)
 
 
 async def test_nothing_known_later_is_said_whatever_it_says(tmp_path, clean):
     as_of = eastern(f"{DAY} 10:30")
-    poisoned = await collect(tmp_path, wrap=lambda inner: Poison(inner, as_of))
+    made = []
+
+    def wrap(inner):
+        made.append(Poison(inner, as_of))
+        return made[0]
+
+    poisoned = await collect(tmp_path, wrap=wrap)
+    assert made[0].poisoned == len(FEEDS) + 2  # every answer
     assert said(poisoned) == said(clean)
     assert [gap.reason for gap in poisoned.gaps] == [
         "known_later"
