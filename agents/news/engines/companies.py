@@ -27,26 +27,15 @@ BROKERS: Final = frozenset(
 """Banks whose analysts judge other companies."""
 
 _BUSINESS: Final = frozenset(
-    """
-    shares share stock stocks profit profits earnings sales revenue revenues quarter quarterly q1 q2 q3 q4 ceo cfo coo chairman analyst analysts
-    investor investors dividend guidance outlook results forecast margin margins acquisition merger ipo bond bonds market-cap valuation
-    upgrade upgraded downgrade downgraded rating overweight underweight buyback layoffs employees workers chief executive shareholder shareholders
-    iphone ipad mac ios android cloud database chip chips chipmaker retailer automaker carmaker airline lender bank insurer smartphone app store apps
-    subsidiary nasdaq nyse wall billion million antitrust recall ev trucks suv pickup metaverse facebook zuckerberg musk cook tim payments network mastercard
-    """.split()
+    ["shares", "share", "stock", "stocks", "profit", "profits", "earnings", "sales", "revenue", "revenues", "quarter", "quarterly", "q1", "q2", "q3", "q4", "ceo", "cfo", "coo", "chairman", "analyst", "analysts", "investor", "investors", "dividend", "guidance", "outlook", "results", "forecast", "margin", "margins", "acquisition", "merger", "ipo", "bond", "bonds", "market-cap", "valuation", "upgrade", "upgraded", "downgrade", "downgraded", "rating", "overweight", "underweight", "buyback", "layoffs", "employees", "workers", "chief", "executive", "shareholder", "shareholders", "iphone", "ipad", "mac", "ios", "android", "cloud", "database", "chip", "chips", "chipmaker", "retailer", "automaker", "carmaker", "airline", "lender", "bank", "insurer", "smartphone", "app", "store", "apps", "subsidiary", "nasdaq", "nyse", "wall", "billion", "million", "antitrust", "recall", "ev", "trucks", "suv", "pickup", "metaverse", "facebook", "zuckerberg", "musk", "cook", "tim", "payments", "network", "mastercard"]
 )
 _ACTS: Final = frozenset(
-    """
-    says said reports reported posts posted beats misses unveils unveiled launches launched announces announced plans sues sued faces acquires acquired buys
-    bought sells sold hires fires cuts raises lifts boosts lowers warns sees expects names appoints agrees signs wins loses jumps falls rises gains drops slumps
-    surges climbs slides tumbles soars plunges sinks rallies slips dips shares reveals recalls settles pays offers opens closes to will has is seeks delays drops
-    tops planning plans invests considers upgrades downgrades eyes nears mulls ends halts suspends tests partners teams overtakes struggles
-    """.split()
+    ["says", "said", "reports", "reported", "posts", "posted", "beats", "misses", "unveils", "unveiled", "launches", "launched", "announces", "announced", "plans", "sues", "sued", "faces", "acquires", "acquired", "buys", "bought", "sells", "sold", "hires", "fires", "cuts", "raises", "lifts", "boosts", "lowers", "warns", "sees", "expects", "names", "appoints", "agrees", "signs", "wins", "loses", "jumps", "falls", "rises", "gains", "drops", "slumps", "surges", "climbs", "slides", "tumbles", "soars", "plunges", "sinks", "rallies", "slips", "dips", "shares", "reveals", "recalls", "settles", "pays", "offers", "opens", "closes", "to", "will", "has", "is", "seeks", "delays", "drops", "tops", "planning", "plans", "invests", "considers", "upgrades", "downgrades", "eyes", "nears", "mulls", "ends", "halts", "suspends", "tests", "partners", "teams", "overtakes", "struggles"]
 )
 _WEAK_ACTS: Final = frozenset({"to", "is", "has", "will", "shares", "closes", "opens", "ends"})
 """Verbs that a plain noun takes as easily as a company does."""
 _BEFORE: Final = frozenset(
-    "at by from against and with as for of says rivals rival like owner maker giant including between sues buys versus vs than".split()
+    ["at", "by", "from", "against", "and", "with", "as", "for", "of", "says", "rivals", "rival", "like", "owner", "maker", "giant", "including", "between", "sues", "buys", "versus", "vs", "than"]
 )
 
 
@@ -132,6 +121,17 @@ def mentions(text: str) -> list[Mention]:
             found.append(Mention(alias.ticker, match.start(), match.end(), False))
     found += _in_company(text, found)
     return sorted(found, key=lambda mention: mention.start)
+
+
+def named_in(text: str, ticker: str) -> bool:
+    """Tell whether a text names a company in any way: by ticker or by a name, ambiguous or not."""
+    if any(mention.ticker == ticker for mention in mentions(text)):
+        return True
+    known = table()
+    return any(
+        known.aliases[match.group().replace("’", "'")].ticker == ticker
+        for match in known.pattern.finditer(text)
+    )
 
 
 def _in_company(text: str, found: list[Mention]) -> list[Mention]:

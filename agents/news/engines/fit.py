@@ -68,7 +68,13 @@ def main(out: Annotated[Path, typer.Option(help="Where the weights go.")] = WEIG
     """Fit the head and write its weights."""
     made = examples()
     head, reached = fit(made)
-    np.savez_compressed(out, **{name: value.astype(np.float32) for name, value in head.items()})
+    np.savez_compressed(
+        out,
+        weights=head["weights"],
+        bias=head["bias"],
+        mean=head["mean"].astype(np.float32),
+        deviation=head["deviation"].astype(np.float32),
+    )
     typer.echo(f"{len(made)} texts; macro-F1 held out by group: {reached}; wrote {out.name}")
 
 

@@ -24,13 +24,7 @@ _APPOINTED: Final = re.compile(
     rf"\b(?:names|named|appoints|appointed|hires|hired|taps|tapped|promotes|promoted|elects|elected)\s{_FULL_TWO}\s(?:as|to|its|new|{_OFFICE}|chief|president)\b"
 )
 _NOT_NAMES: Final = frozenset(
-    """
-    Says Said Sees Warns Steps Resigns Quits Sells Buys Joins Leaves Tells Calls Defends Expects Announces Plans Pay Of And The To In On For Is Has Will Street
-    Bank Group Inc Corp Company Monday Tuesday Wednesday Thursday Friday Saturday Sunday January February March April May June July August September October November
-    December Office Officer Federal Reserve Board General Capital Partners Faces Could May Should Signals Urges Denies Gets Dies Out After Amid Over At With
-    Stock Stocks Market Markets Shares Wants Takes Makes Admits Hints Backs Slams Reveals Once Predicted Races Nominee Candidate Elect Day Council Ratings Estimates
-    Upgrades Downgrades Day Meeting Compensation Exit Search Succession Transition Talks Change Letter Interview Who Why How What When
-    """.split()
+    ["Says", "Said", "Sees", "Warns", "Steps", "Resigns", "Quits", "Sells", "Buys", "Joins", "Leaves", "Tells", "Calls", "Defends", "Expects", "Announces", "Plans", "Pay", "Of", "And", "The", "To", "In", "On", "For", "Is", "Has", "Will", "Street", "Bank", "Group", "Inc", "Corp", "Company", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December", "Office", "Officer", "Federal", "Reserve", "Board", "General", "Capital", "Partners", "Faces", "Could", "May", "Should", "Signals", "Urges", "Denies", "Gets", "Dies", "Out", "After", "Amid", "Over", "At", "With", "Stock", "Stocks", "Market", "Markets", "Shares", "Wants", "Takes", "Makes", "Admits", "Hints", "Backs", "Slams", "Reveals", "Once", "Predicted", "Races", "Nominee", "Candidate", "Elect", "Day", "Council", "Ratings", "Estimates", "Upgrades", "Downgrades", "Day", "Meeting", "Compensation", "Exit", "Search", "Succession", "Transition", "Talks", "Change", "Letter", "Interview", "Who", "Why", "How", "What", "When"]
 )
 
 
