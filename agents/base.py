@@ -100,16 +100,27 @@ class Run:
         return section
 
     def source(
-        self, name: str, *, key_param: str | None = None, key_header: str | None = None
+        self,
+        name: str,
+        *,
+        key_param: str | None = None,
+        key_header: str | None = None,
+        secret_header: str | None = None,
     ) -> Source:
-        """Give a source whose key goes into the query parameter or the header named here."""
+        """Give a source whose key goes into the query parameter or the header named here.
+
+        ``secret_header`` is where the section's secret goes, for a service that wants a pair.
+        """
         section = self.source_settings(name)
         key = (section.key or SecretStr(NO_KEY)).get_secret_value()
+        headers = {key_header: key} if key_header else {}
+        if secret_header:
+            headers[secret_header] = (section.secret or SecretStr(NO_KEY)).get_secret_value()
         return self.upstream.source(
             name,
             section,
             secret_params={key_param: key} if key_param else None,
-            secret_headers={key_header: key} if key_header else None,
+            secret_headers=headers,
         )
 
 

@@ -126,6 +126,20 @@ class News(Frozen):
     headline: Text | None = None
     story_id: Short | None = None
     topics: tuple[Short, ...] = ()
+    publisher: Short | None = None
+    """Of the earliest copy."""
+    url: Annotated[str, Field(max_length=1_000)] | None = None
+    """Of the earliest copy, without what only tells where a reader came from."""
+    companies: Annotated[tuple[Short, ...], Field(max_length=20)] = ()
+    people: Annotated[tuple[Short, ...], Field(max_length=20)] = ()
+    revision: Annotated[int, Field(ge=0)] | None = None
+    """0 as first published; an edit counts up."""
+    copies: Annotated[int, Field(ge=1)] | None = None
+    """How often the story was found, under any id or address."""
+    publishers: Annotated[tuple[Short, ...], Field(max_length=20)] = ()
+    """Who has a copy."""
+    engine: Short | None = None
+    """What read the story, with its version."""
 
 
 class OptionsFlow(Frozen):

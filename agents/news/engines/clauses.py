@@ -1,0 +1,74 @@
+"""Which part of a text speaks of a target: clauses, by marks and conjunctions. Pure.
+
+"Apple falls as Samsung gains" is bad news for the one and good news for the other.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+_BREAK: Final = re.compile(
+    r"\s*(?:;|\s[–—-]\s|(?<=[a-z%])[.!?]\s(?=[A-Z“\"'])|,?\s+(?:while|whereas|whilst|although|though|but|even as|as|despite|after|amid|following|on the back of)\s|,\s+(?:and|as|with)\s|,\s)",
+)
+_AND: Final = re.compile(r",?\s+and\s+")
+
+
+def clauses(text: str) -> list[tuple[int, int]]:
+    """Split a text at its conjunctions; give each clause's place. A figure's comma splits nothing."""
+    spans: list[tuple[int, int]] = []
+    start = 0
+    for match in _BREAK.finditer(text):
+        if match.start() > start:
+            spans.append((start, match.start()))
+        start = match.end()
+    if start < len(text):
+        spans.append((start, len(text)))
+    return spans or [(0, len(text))]
+
+
+def about(text: str, place: tuple[int, int], others: Sequence[tuple[int, int]]) -> str:
+    """Give the part of a text that speaks of the target at ``place``.
+
+    The whole text where no other target stands in it; else the clauses from the target's own up to
+    the next one that holds another target. Clauses before the first target go to it.
+    """
+    if not others:
+        return text
+    spans = clauses(text)
+    own = [index for index, span in enumerate(spans) if _holds(span, place)]
+    if not own:
+        return text
+    foreign = {index for index, span in enumerate(spans) for other in others if _holds(span, other)}
+    index = own[0]
+    if index in foreign:
+        return _within(text, spans[index], place, others)
+    last = index
+    while last + 1 < len(spans) and last + 1 not in foreign:
+        last += 1
+    first = index
+    while first > 0 and first - 1 not in foreign and not any(f < first for f in foreign):
+        first -= 1
+    return text[spans[first][0] : spans[last][1]]
+
+
+def _within(
+    text: str, span: tuple[int, int], place: tuple[int, int], others: Sequence[tuple[int, int]]
+) -> str:
+    """Split one clause at its "and" where targets stand on both sides and a verb on each."""
+    start, end = span
+    pieces: list[tuple[int, int]] = []
+    at = start
+    for match in _AND.finditer(text, start, end):
+        pieces.append((at, match.start()))
+        at = match.end()
+    pieces.append((at, end))
+    if len(pieces) > 1 and all(len(text[a:b].split()) >= 2 for a, b in pieces):
+        for a, b in pieces:
+            piece = (a, b)
+            if _holds(piece, place) and not any(_holds(piece, other) for other in others):
+                return text[a:b]
+    return text[start:end]
+
+
+def _holds(span: tuple[int, int], place: tuple[int, int]) -> bool:
+    return span[0] <= place[0] < span[1]
