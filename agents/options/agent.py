@@ -153,7 +153,7 @@ class OptionsFlowAgent(Agent):
         first = last
         for _ in range(SESSIONS - 1):
             first = previous_session(first)
-        query = {
+        query: dict[str, str | int] = {
             "symbols": ",".join(symbols),
             "timeframe": "1Day",
             "start": first.isoformat(),
@@ -179,7 +179,7 @@ class OptionsFlowAgent(Agent):
             return Blocks(0, 0) if measures.volume(chain) is not None else None
         start = datetime.combine(chain.session, time(9, 30), EASTERN)
         end = chain.known_at - timedelta(minutes=15)
-        query = {
+        query: dict[str, str | int] = {
             "symbols": ",".join(symbols),
             "start": start.isoformat(),
             "end": end.isoformat(),
@@ -232,7 +232,7 @@ def describe(
     found = parts(
         balance=traded.balance if traded else None,
         ratio_change=measures.ratio_change(today, earlier) if today else None,
-        opening=opened.premium.balance if opened else None,
+        opening=opened.balance if opened else None,
         skew_change=measures.zscore(shape.skew, skews),
     )
     result = score(found)

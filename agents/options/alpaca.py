@@ -87,7 +87,11 @@ def _contract(text: str, row: Any, roots: tuple[str, ...]) -> Contract | None:
         iv=implied(row.get("impliedVolatility")),
         volume=count(bar.get("v")) if same else None,
         last_trade=last,
-        **{part: greek(greeks.get(part)) for part in ("delta", "gamma", "vega", "theta", "rho")},
+        delta=greek(greeks.get("delta")),
+        gamma=greek(greeks.get("gamma")),
+        vega=greek(greeks.get("vega")),
+        theta=greek(greeks.get("theta")),
+        rho=greek(greeks.get("rho")),
     )
 
 

@@ -45,15 +45,13 @@ def greeks(
     numbers = (spot, strike, years, iv, rate, dividend)
     if not all(map(math.isfinite, numbers)) or min(spot, strike, years, iv) <= 0:
         raise InvalidInput("spot, strike, time and volatility must be positive and finite")
-    import QuantLib as ql  # noqa: N813, PLC0415 - half a second, and mostly not needed
+    import QuantLib as ql
 
     forward = spot * math.exp((rate - dividend) * years)
     discount = math.exp(-rate * years)
     kind = ql.Option.Call if right == "C" else ql.Option.Put
     deviation = iv * math.sqrt(years)
-    found = ql.BlackCalculator(
-        ql.PlainVanillaPayoff(kind, strike), forward, deviation, discount
-    )
+    found = ql.BlackCalculator(ql.PlainVanillaPayoff(kind, strike), forward, deviation, discount)
     return Greeks(
         delta=found.delta(spot),
         gamma=found.gamma(spot),

@@ -8,11 +8,14 @@ from typing import Final, NamedTuple
 
 from relentless.agents.options import osi
 from relentless.agents.options.alpaca import Print
-from relentless.agents.options.chain import Chain, Contract
+from relentless.agents.options.chain import Chain
 
 LEAST_CALLS: Final = 100
 """Contracts below which a ratio over calls means nothing."""
 LEAST_TOTAL: Final = 200
+LEAST_OPENING: Final = 3
+"""Contracts with opening activity below which its side is chance."""
+LEAST_PREMIUM: Final = 10_000.0
 LEAST_SESSIONS: Final = 15
 """Earlier sessions without which nothing is called unusual."""
 BLOCK_SIZE: Final = 250
@@ -68,6 +71,13 @@ class Opening(NamedTuple):
     """Contracts whose volume is above all the open interest of the close before."""
     premium: Sides
     """Their volume above it, in dollars of premium at the middle of the quote."""
+
+    @property
+    def balance(self) -> float | None:
+        """(calls - puts) / (calls + puts) of the premium; None for a few contracts or dollars."""
+        if self.contracts < LEAST_OPENING or self.premium.total < LEAST_PREMIUM:
+            return None
+        return (self.premium.calls - self.premium.puts) / self.premium.total
 
 
 def opening(chain: Chain) -> Opening | None:
@@ -156,9 +166,7 @@ def unusual(today: Sides, history: Mapping[date, Sides]) -> float | None:
 
 def ratio_change(today: Sides, history: Mapping[date, Sides]) -> float | None:
     """Give the z-score of ln(puts / calls) against earlier sessions."""
-    return zscore(
-        today.log_ratio, [v for s in history.values() if (v := s.log_ratio) is not None]
-    )
+    return zscore(today.log_ratio, [v for s in history.values() if (v := s.log_ratio) is not None])
 
 
 def _sides(values: Iterable[tuple[str, float | None]]) -> Sides | None:
@@ -171,8 +179,3 @@ def _sides(values: Iterable[tuple[str, float | None]]) -> Sides | None:
         else:
             puts += value or 0
     return Sides(calls, puts) if seen else None
-
-
-def quoted(contracts: Iterable[Contract]) -> int:
-    """Count the contracts with a two-sided quote."""
-    return sum(contract.mid is not None for contract in contracts)

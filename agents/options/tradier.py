@@ -78,7 +78,8 @@ def _contract(row: Any, roots: tuple[str, ...]) -> Contract | None:
         return None
     if name.root not in roots:
         return None
-    greeks = row.get("greeks") if isinstance(row.get("greeks"), dict) else {}
+    stated = row.get("greeks")
+    greeks = stated if isinstance(stated, dict) else {}
     return Contract(
         symbol=name.text(),
         expiry=name.expiry,
@@ -90,5 +91,9 @@ def _contract(row: Any, roots: tuple[str, ...]) -> Contract | None:
         volume=count(row.get("volume")),
         open_interest=count(row.get("open_interest")),
         last_trade=epoch(row.get("trade_date"), 1000.0),
-        **{part: greek(greeks.get(part)) for part in ("delta", "gamma", "vega", "theta", "rho")},
+        delta=greek(greeks.get("delta")),
+        gamma=greek(greeks.get("gamma")),
+        vega=greek(greeks.get("vega")),
+        theta=greek(greeks.get("theta")),
+        rho=greek(greeks.get("rho")),
     )

@@ -5,6 +5,7 @@ around 30 and 90 days. The message says how many of how many.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -116,10 +117,8 @@ async def _crumb(run: Run, source: Source) -> str:
     section = source.settings
     if section.origin == "live" and ".yahoo.com" in section.url:
         section = SourceSettings(url=COOKIE_URL, rate_per_min=section.rate_per_min)
-    try:
+    with contextlib.suppress(SourceRejected):  # it answers 404, and sets the cookie all the same
         await run.upstream.source("yahoo_cookie", section).get_bytes("/", accept="text/html")
-    except SourceRejected:
-        pass  # it answers 404, and sets the cookie all the same
     answer = await source.get_bytes("/v1/test/getcrumb", accept="text/plain")
     crumb = decode_text(source.name, answer.value).strip()
     if not 1 <= len(crumb) <= 40 or "<" in crumb or " " in crumb:

@@ -63,13 +63,12 @@ def read(symbol: str, results: Iterable[dict[str, Any]], asked_at: datetime) -> 
     contracts: list[Contract] = []
     spot, traded_at, listed = None, None, 0
     for found in results:
-        quote = found.get("quote") if isinstance(found.get("quote"), dict) else {}
+        stated = found.get("quote")
+        quote = stated if isinstance(stated, dict) else {}
         spot = number(quote.get("regularMarketPrice"), least=1e-9)
         traded_at = epoch(quote.get("regularMarketTime"))
         listed = max(listed, len(expirations(found)))
-        for row in _rows(found):
-            if (contract := _contract(row, wanted)) is not None:
-                contracts.append(contract)
+        contracts += (c for row in _rows(found) if (c := _contract(row, wanted)) is not None)
     return assemble(
         VENDOR,
         symbol,
