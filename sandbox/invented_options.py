@@ -121,7 +121,7 @@ def shown(seed: int, symbol: str, session: date, until: datetime, made_at: datet
         bids=bids,
         asks=np.round(bids + width, 2),
         theo=theo,
-        iv=np.round(known.astype(np.float64), 4),
+        iv=known.astype(np.float64).round(4),
         greeks=greeks,
         volumes=volumes,
         open_interest=open_interest(seed, symbol, before(session), listed),
