@@ -121,7 +121,7 @@ async def test_volume_grows_over_the_day_and_ends_as_the_next_morning_says(tmp_p
             message.context["volume"]
             for message in (await collected(tmp_path, as_of=f"2013-10-{at}")).messages
         ]
-        for at in ("07 10:00", "07 13:00", "07 16:30", "08 05:20")
+        for at in ("07 11:00", "07 13:00", "07 16:30", "08 05:20")
     ]
     assert volumes[0] < volumes[1] < volumes[2] == volumes[3]
     assert all(a < b < c for a, b, c in zip(*volumes[:3], strict=True))
@@ -161,19 +161,34 @@ async def test_a_later_chain_is_left_out_before_its_values_are_looked_at(tmp_pat
     assert found.messages == ()
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS)))
+PASSES = ("slow_body", "duplicated_page", "shifting_page", "empty_page")
+"""The chain has no pages; its list lies deeper than ``empty_page`` reaches (the next test)."""
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
 async def test_a_vendor_that_fails_is_a_gap_and_the_next_one_is_said(tmp_path, kind):
-    harmless = kind in ("slow_body", "duplicated_page", "shifting_page")
+    harmless = kind in PASSES
     path = "/cboe/api/global/delayed_quotes/options/IBM.json"
     fault = Fault(path=path, kind=kind, count=None, seconds=30 if kind == "hang" else 0.01)
-    found = await collected(
-        tmp_path, fault, socket=kind == "cut_body", symbols=("IBM", "XOM")
-    )
+    found = await collected(tmp_path, fault, socket=kind == "cut_body", symbols=("IBM", "XOM"))
     vendors_said = {m.context["symbol"]: m.context["vendor"] for m in found.messages}
     assert vendors_said == {"IBM": "cboe" if harmless else "tradier", "XOM": "cboe"}
     assert [gap.what for gap in found.gaps] == ([] if harmless else ["IBM cboe"])
     ibm = next(m for m in found.messages if m.context["symbol"] == "IBM")
     assert any(f"{vendors_said['IBM']} option chain" in e.source for e in ibm.evidence)
+
+
+async def test_a_chain_without_contracts_is_a_gap_and_the_next_vendor_is_said(tmp_path):
+    def emptied(request, body):
+        if "/cboe/" not in str(request.url):
+            return body
+        said = json.loads(body)
+        said["data"]["options"] = []
+        return json.dumps(said).encode()
+
+    found = await collected(tmp_path, change=emptied, symbols=("IBM",))
+    assert [(g.what, g.reason) for g in found.gaps] == [("IBM cboe", "source_malformed")]
+    assert [m.context["vendor"] for m in found.messages] == ["tradier"]
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"slow_body", "cut_body"}))

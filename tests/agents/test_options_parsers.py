@@ -1,5 +1,6 @@
 """Vendors' option chains: the recorded answers read whole, and every trap of the formats."""
 
+import contextlib
 import json
 from datetime import UTC, date, datetime
 
@@ -132,7 +133,9 @@ def test_alpacas_recorded_snapshots_leave_out_what_they_do_not_state(recordings)
     assert alpaca.next_page(first) == "QUFQTDI0MDQyNkMwMDE1MjUwMA=="
     assert alpaca.next_page(second) is None
     rows = [*alpaca.snapshots("AAPL", first), *alpaca.snapshots("AAPL", second)]
-    rows = [(name, {**row, "dailyBar": {"t": "2024-04-24T04:00:00Z", "v": 9}}) for name, row in rows]
+    rows = [
+        (name, {**row, "dailyBar": {"t": "2024-04-24T04:00:00Z", "v": 9}}) for name, row in rows
+    ]
     asked = datetime(2024, 4, 24, 21, tzinfo=UTC)
     bare, full = alpaca.read("AAPL", rows, asked).contracts
     assert (bare.iv, bare.delta) == (None, None)
@@ -203,10 +206,8 @@ JSON = st.recursive(
 
 
 def attempt(read, *args):
-    try:
+    with contextlib.suppress(SourceMalformed):
         read(*args)
-    except SourceMalformed:
-        pass
 
 
 @given(JSON)
