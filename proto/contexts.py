@@ -143,15 +143,40 @@ class News(Frozen):
 
 
 class OptionsFlow(Frozen):
-    """One underlying's options activity."""
+    """One underlying's options activity in one session."""
 
     symbol: Symbol
     score: Score
     put_call_volume: Annotated[float, Field(ge=0)] | None = None
     put_call_open_interest: Annotated[float, Field(ge=0)] | None = None
+    open_interest_date: date | None = None
+    """The close that the open interest belongs to: the one before the session."""
     implied_volatility: Annotated[float, Field(gt=0)] | None = None
+    """At the money in 30 days, a fraction a year."""
     skew: float | None = None
+    """Put of delta -0.25 less call of delta 0.25, in 30 days."""
+    skew_moneyness: float | None = None
+    """At 90 per cent of the price less at 110 per cent, in 30 days."""
+    term: float | None = None
+    """At the money in 90 days less in 30."""
     unusual_volume: float | None = None
+    """Standard deviations of log volume from earlier sessions."""
+    compared_with: Literal["own_history", "basket"] | None = None
+    opening_contracts: Annotated[int, Field(ge=0)] | None = None
+    """Contracts whose volume is above the open interest of the close before."""
+    block_trades: Annotated[int, Field(ge=0)] | None = None
+    block_volume: Annotated[int, Field(ge=0)] | None = None
+    volume: Annotated[int, Field(ge=0)] | None = None
+    session: date | None = None
+    """The day that the volume belongs to."""
+    session_closed: bool | None = None
+    vendor: Short | None = None
+    expirations: Annotated[int, Field(ge=0)] | None = None
+    """How many were read."""
+    expirations_listed: Annotated[int, Field(ge=0)] | None = None
+    """How many there are, where not all were read."""
+    parts: Annotated[dict[Short, Score], Field(max_length=16)] | None = None
+    """What the score is made of."""
     summary: Text = ""
 
 

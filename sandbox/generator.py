@@ -130,6 +130,12 @@ def _path(seed: int, day: date, symbol: str) -> tuple[float, ...]:
     return tuple(points)
 
 
+def price_at(seed: int, day: date, symbol: str, minute: int) -> float:
+    """Give the price at a minute since midnight; before 04:00 and after 20:00 the nearest one."""
+    at = min(max(minute, FIRST_MINUTE), LAST_MINUTE) - FIRST_MINUTE
+    return _path(seed, day, symbol)[at]
+
+
 def _restlessness(minute: int) -> float:
     """Give one minute's share of the day's standard deviation."""
     if not OPEN <= minute < CLOSE:
