@@ -1,0 +1,1 @@
+"""The insider agent: open-market trades of insiders, from Forms 4."""
