@@ -2,9 +2,10 @@
 
 Served as of market time, and only what is public by then: filings accepted after 17:30 Eastern
 appear at 06:00 of the next business day, a day's index at 22:00 of it. The feed reaches back to the
-business day before today's; a company's submissions hold three years, and Forms 4 of the last 60
-days. Refusals are the real ones: 404 NoSuchKey on data.sec.gov, 403 AccessDenied for a missing
-file on www.sec.gov, 403 without a User-Agent, 503 beyond the feed's end.
+business day before today's; a company's submissions hold three years, and Forms 4 since the
+January before them; an invented one's hold 60 days. Refusals are the real ones: 404 NoSuchKey on
+data.sec.gov, 403 AccessDenied for a missing file on www.sec.gov, 403 without a User-Agent, 503
+beyond the feed's end.
 
 Not in the box: companyfacts and companyconcept (404), full-text search, the HTML pages of filings,
 feeds in another form than Atom, submissions of reporting owners.
@@ -37,7 +38,7 @@ from relentless.sandbox.world import ORIGIN_HEADER, World
 
 HISTORY_DAYS: Final = 3 * 365
 OTHERS_DAYS: Final = 60
-"""How far back Forms 4, and the submissions of an invented company, reach."""
+"""How far back the submissions of an invented company reach."""
 INDEXED: Final = time(22, 0)
 """When a day's index appears."""
 COUNTS: Final = (10, 20, 40, 80, 100)
@@ -194,7 +195,8 @@ def _of(world: World, docket: Docket, filer: Company) -> list[Filed]:
     recent = today - timedelta(days=OTHERS_DAYS)
     if filer.ticker in world.symbols:
         found = docket.of(filer, today - timedelta(days=HISTORY_DAYS), today)
-        more = docket.forms4(recent, today)
+        found += docket.forms4_about(filer, date(today.year - 3, 1, 1), recent)
+        more = docket.forms4(recent + timedelta(days=1), today)
     else:
         found, more = [], docket.public(recent, today)
     found += [filed for filed in more if filer.cik in {cik for _, cik, _ in filed.parties}]

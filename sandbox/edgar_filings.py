@@ -182,6 +182,12 @@ class Docket:
                 if public_at(filed) <= now:
                     yield filed
 
+    def forms4_about(self, issuer: Company, first: date, last: date) -> list[Filed]:
+        """Give the public Forms 4 about a run's company, without working out anybody else's."""
+        now = self._world.now()
+        made = form4.filed_about(self._world, issuer.ticker, first, last)
+        return [filed for filed in made if public_at(filed) <= now]
+
     def find(self, accession: str) -> Filed | None:
         """Give a public filing by its accession."""
         day = day_of(accession)
