@@ -219,7 +219,13 @@ def _papers(
             yield day, replace(paper, lines=(taken, withheld, options))
         case "options":
             lot = Line(
-                "A", traded, shares, None, acquired=True, after=shares, derivative=True,
+                "A",
+                traded,
+                shares,
+                None,
+                acquired=True,
+                after=shares,
+                derivative=True,
                 price_notes=("F1",),
             )
             note = {"F1": "Each unit gives a right to one share of the invented issuer."}

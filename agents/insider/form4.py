@@ -22,6 +22,7 @@ from relentless.proto.errors import SourceMalformed
 SOURCE: Final = "sec_archive"
 FORMS: Final = frozenset({"3", "3/A", "4", "4/A", "5", "5/A"})
 _XML: Final = re.compile(rb"<XML>\s*(?P<document>.*?)\s*</XML>", re.DOTALL)
+_DECLARATION: Final = re.compile(r"<\?xml[^>]*\?>")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _TRUE: Final = frozenset({"1", "true"})
 _FALSE: Final = frozenset({"0", "false"})
@@ -104,12 +105,16 @@ class Document:
     """Rows of transactions without a day or a code, which are left out."""
 
 
-def parse_form4(body: bytes, source: str = SOURCE) -> Document:
+def parse_form4(body: bytes | str, source: str = SOURCE) -> Document:
     """Read an ownership document, alone or within its full submission text.
+
+    Text that was decoded already is read as such, whatever charset its declaration names.
 
     Raises:
         SourceMalformed: no ownershipDocument, not well-formed, or without issuer or owner.
     """
+    if isinstance(body, str):
+        body = _DECLARATION.sub("", body).encode("utf-8", "replace")
     found = _XML.search(body)
     root = parse_xml(source, found["document"] if found else body)
     if root.tag != "ownershipDocument":
@@ -215,7 +220,10 @@ def _holding(row: etree._Element) -> Holding:
         else "postTransactionAmounts/sharesOwnedFollowingTransaction/value"
     )
     return Holding(
-        derivative, _text(row, "securityTitle/value")[:200], _number(_text(row, where)), _direct(row)
+        derivative,
+        _text(row, "securityTitle/value")[:200],
+        _number(_text(row, where)),
+        _direct(row),
     )
 
 

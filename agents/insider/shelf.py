@@ -8,9 +8,8 @@ identity: what one said never mixes with another's.
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -24,7 +23,19 @@ MAX_REPORTS: Final = 60_000
 KEPT: Final = timedelta(days=4 * 366)
 """The three years before this one, and this one."""
 _REPORT: Final = TypeAdapter(Report)
-_DAYS: Final = TypeAdapter(dict[date, bool])
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the market has been read."""
+
+    days: dict[date, int] = field(default_factory=dict)
+    """The days whose index was read whole, with their number of Forms 4."""
+    feed_read_to: datetime | None = None
+    """The moment of the last run that read the feed whole."""
+
+
+_PROGRESS: Final = TypeAdapter(Progress)
 
 
 class Shelf:
@@ -34,7 +45,7 @@ class Shelf:
         """Name the folder; ``upstream`` is whatever tells one upstream from another."""
         folder = state / hashlib.sha256(upstream.encode()).hexdigest()[:12]
         self._table = folder / "reports.jsonl"
-        self._days = folder / "days.json"
+        self._progress = folder / "progress.json"
 
     def reports(self) -> dict[str, Report]:
         """Give what is kept, by accession."""
@@ -66,16 +77,15 @@ class Shelf:
             self._replace(self._table, body)
         return {report.accession: report for report in kept}
 
-    def days(self) -> set[date]:
-        """Give the days whose index was read whole."""
+    def progress(self) -> Progress:
+        """Give how far the market has been read."""
         with contextlib.suppress(OSError, ValidationError):
-            return set(_DAYS.validate_json(self._days.read_bytes()))
-        return set()
+            return _PROGRESS.validate_json(self._progress.read_bytes())
+        return Progress()
 
-    def keep_days(self, days: Iterable[date]) -> None:
-        """Keep the days whose index was read whole."""
-        said = {day.isoformat(): True for day in sorted(days)}
-        self._replace(self._days, json.dumps(said).encode())
+    def keep_progress(self, progress: Progress) -> None:
+        """Keep how far the market has been read."""
+        self._replace(self._progress, _PROGRESS.dump_json(progress))
 
     @staticmethod
     def _replace(path: Path, body: bytes) -> None:

@@ -41,6 +41,7 @@ CLUSTER_FLOOR: Final = 0.5
 class Signal:
     """What an issuer's insiders did, as of a moment."""
 
+    issuer_cik: int
     score: float
     trades: tuple[Trade, ...]
     """Of the window, the newest first; planned ones are among them."""
@@ -93,6 +94,7 @@ def issuer_signal(reports: Iterable[Report], as_of: datetime) -> Signal | None:
     kinds = _kinds(within, trades)
     score, cluster = score_of(within, kinds)
     return Signal(
+        issuer_cik=within[0].issuer_cik,
         score=score,
         trades=tuple(within),
         kinds=kinds,
@@ -141,9 +143,7 @@ def _kinds(within: Sequence[Trade], trades: Sequence[Trade]) -> tuple[Kind, ...]
     return tuple(found[trade.insider.cik, trade.row.day.year] for trade in within)
 
 
-def _changed_at(
-    known: Sequence[Report], trades: Sequence[Trade], as_of: datetime
-) -> datetime:
+def _changed_at(known: Sequence[Report], trades: Sequence[Trade], as_of: datetime) -> datetime:
     """Give the last moment by ``as_of`` at which a report came or something left the window.
 
     It never moves back while reports are only added, so a newer message is never hidden by an
@@ -162,4 +162,4 @@ def _withdrawn(known: Sequence[Report], as_of: datetime) -> Signal | None:
     if not within:
         return None
     changed = _changed_at(known, originals, as_of)
-    return Signal(0.0, (), (), False, changed, max(within) + WINDOW)
+    return Signal(known[0].issuer_cik, 0.0, (), (), False, changed, max(within) + WINDOW)

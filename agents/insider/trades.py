@@ -190,7 +190,10 @@ def _first_known(report: Report, first: datetime) -> datetime:
     if first < report.known_at or report.original_day is None:
         return first
     end = datetime(
-        report.original_day.year, report.original_day.month, report.original_day.day, 22,
+        report.original_day.year,
+        report.original_day.month,
+        report.original_day.day,
+        22,
         tzinfo=EASTERN,
     )
     return min(first, end)
