@@ -1,11 +1,11 @@
 """Invented Forms 4, in the shapes that real ones have, as a pure function of seed, symbols and day.
 
 Each of the run's companies has six invented insiders with habits over the years: one who sells in
-the same month of every year, one who trades once a year in a month that changes, one who sells under
-a plan; the rest comes by chance. Invented issuers fill the market, a few filings a day, and once a
-month the insiders of one of them buy in a cluster. Purchases, sales, plan sales, grants at a price
-of 0, exercises with shares withheld for tax, derivatives alone, several owners, one trade in two
-filings, a price in the footnote alone, amendments, dates with an offset.
+the same month of every year, one who trades once a year in a month that changes, one who sells
+under a plan; the rest comes by chance. Invented issuers fill the market, a few filings a day, and
+at the end of a month the insiders of one of them buy in a cluster. Purchases, sales, plan sales, grants at a
+price of 0, exercises with shares withheld for tax, derivatives alone, several owners, one trade in
+two filings, a price in the footnote alone, amendments, dates with an offset.
 
 Not in the box: Forms 3 and 5, exhibits, filings on paper, insiders of more than one issuer.
 """
@@ -31,6 +31,8 @@ AMENDED_AFTER: Final = 2
 """Business days."""
 _FIRST_NUMBER: Final = 600
 """Of a day's Forms 4 (``edgar_filings.accession``)."""
+_STREAM: Final = 7
+"""Of the companies' draws: one whose shipped day holds purchases, sales and planned sales."""
 _NAMES: Final = ("Able", "Baker", "Carver", "Draper", "Easton", "Fowler")
 _PLAN_NOTE: Final = (
     "The sale was effected pursuant to a Rule 10b5-1 trading plan adopted by the invented "
@@ -98,7 +100,7 @@ def _others(seed: int, symbols: tuple[str, ...], day: date) -> tuple[Filed, ...]
 
 
 @lru_cache(maxsize=64)
-def _companies(symbols: tuple[str, ...]) -> tuple[edgar.Company, ...]:
+def _companies(symbols: tuple[str, ...]) -> "tuple[edgar.Company, ...]":
     return tuple(made for symbol in symbols if (made := edgar.company(symbol)))
 
 
@@ -108,9 +110,9 @@ def _planned(seed: int, symbol: str, year: int, month: int) -> dict[date, tuple[
     company = edgar.company(symbol)
     if company is None:
         return {}
-    habits = random.Random(f"{seed}:form4:{symbol}")  # noqa: S311
+    habits = random.Random(f"{seed}:form4.{_STREAM}:{symbol}")  # noqa: S311
     yearly, planned, base = habits.randrange(1, 13), habits.randrange(1, 13), habits.randrange(12)
-    draw = random.Random(f"{seed}:form4:{symbol}:{year}-{month}")  # noqa: S311
+    draw = random.Random(f"{seed}:form4.{_STREAM}:{symbol}:{year}-{month}")  # noqa: S311
     days = _business_days(year, month)
     made: list[tuple[date, str, int]] = []
     if month == yearly:
@@ -147,7 +149,7 @@ def _market(seed: int, day: date) -> dict[date, tuple[Paper, ...]]:
     month = random.Random(f"{seed}:form4:cluster:{day.year}-{day.month}")  # noqa: S311
     company = edgar.others()[3 * month.randrange(edgar.OTHERS // 3)]  # one that is listed
     days = _business_days(day.year, day.month)
-    first = month.randrange(len(days) - 3)
+    first = len(days) - 3 - month.randrange(5)
     if day in days[first : first + 3]:
         who = days.index(day) - first
         made += _papers(seed, company, "buy", who, day, draw)
@@ -159,7 +161,7 @@ def _shapes() -> tuple[list[str], list[int]]:
 
 
 def _papers(
-    seed: int, company: edgar.Company, shape: str, who: int, day: date, draw: random.Random
+    seed: int, company: "edgar.Company", shape: str, who: int, day: date, draw: random.Random
 ) -> Iterator[tuple[date, Paper]]:
     """Write the filings of one event, each with the day on which it is accepted."""
     people = _people(company)
@@ -187,54 +189,50 @@ def _papers(
         f"prices ranging from ${price - spread:.2f} to ${price + spread:.2f}, inclusive."
     )
     match shape:
-        case "buy":
-            yield day, replace(paper, lines=(buy,))
-        case "sell":
-            lots = (sell, replace(sell, shares=shares // 2, after=after - shares // 2))
-            noted = tuple(replace(lot, price_notes=("F1",)) for lot in lots)
-            yield day, replace(paper, lines=noted, notes={"F1": weighted})
+        case "twice":  # one trade: held by the one, attributed to the other
+            yield day, replace(paper, owners=(people[5],), lines=(buy,))
+            yield day, replace(paper, owners=(people[4],), lines=(replace(buy, direct=False),))
+        case "amended":
+            yield day, replace(paper, lines=(sell,))
+            later = _after(day, AMENDED_AFTER)
+            right = replace(sell, shares=shares + 100, after=after - 100)
+            yield later, replace(paper, form="4/A", original=day, filed=later, lines=(right,))
+        case "joint":
+            lot = replace(buy, direct=False, code_notes=("F1",))
+            owners = (people[4], people[5])
+            yield day, replace(paper, owners=owners, lines=(lot,), notes={"F1": _GROUP_NOTE})
         case "plan":
             lot = replace(sell, code_notes=("F1",))
             yield day, replace(paper, lines=(lot,), plan=True, notes={"F1": _PLAN_NOTE})
         case "cover":
             lot = replace(sell, code_notes=("F1",))
             yield day, replace(paper, lines=(lot,), notes={"F1": _COVER_NOTE})
+        case "sell":
+            lots = (sell, replace(sell, shares=shares // 2, after=after - shares // 2))
+            noted = tuple(replace(lot, price_notes=("F1",)) for lot in lots)
+            yield day, replace(paper, lines=noted, notes={"F1": weighted})
         case "ranged":
             lot = replace(buy, price=None, price_notes=("F1",))
             yield day, replace(paper, lines=(lot,), notes={"F1": weighted})
-        case "joint":
-            lot = replace(buy, direct=False, code_notes=("F1",))
-            owners = (people[4], people[5])
-            yield day, replace(paper, owners=owners, lines=(lot,), notes={"F1": _GROUP_NOTE})
-        case "twice":  # one trade: held by the one, attributed to the other
-            yield day, replace(paper, owners=(people[5],), lines=(buy,))
-            yield day, replace(paper, owners=(people[4],), lines=(replace(buy, direct=False),))
-        case "grant":
-            lot = Line("A", traded, shares, "0", acquired=True, after=after)
-            yield day, replace(paper, lines=(lot,))
-        case "exercise":
-            taken = Line("M", traded, shares, "0", acquired=True, after=after + shares)
-            withheld = Line("F", traded, shares // 3, stated, acquired=False, after=after)
-            options = Line("M", traded, shares, "0", acquired=False, after=0, derivative=True)
-            yield day, replace(paper, lines=(taken, withheld, options))
-        case "options":
-            lot = Line(
-                "A",
-                traded,
-                shares,
-                None,
-                acquired=True,
-                after=shares,
-                derivative=True,
-                price_notes=("F1",),
-            )
-            note = {"F1": "Each unit gives a right to one share of the invented issuer."}
-            yield day, replace(paper, lines=(lot,), notes=note)
+        case "buy":
+            yield day, replace(paper, lines=(buy,))
         case _:
-            yield day, replace(paper, lines=(sell,))
-            later = _after(day, AMENDED_AFTER)
-            right = replace(sell, shares=shares + 100, after=after - 100)
-            yield later, replace(paper, form="4/A", original=day, filed=later, lines=(right,))
+            yield day, _no_trade(paper, shape, buy)
+
+
+def _no_trade(paper: Paper, shape: str, like: Line) -> Paper:
+    """Write what is no trade: a grant, an exercise with shares withheld, derivatives alone."""
+    after = like.after or 0
+    if shape == "grant":
+        return replace(paper, lines=(replace(like, code="A", price="0"),))
+    if shape == "exercise":
+        taken = replace(like, code="M", price="0", after=after + like.shares)
+        held = replace(like, code="F", shares=like.shares // 3, acquired=False)
+        options = replace(taken, acquired=False, after=0, derivative=True)
+        return replace(paper, lines=(taken, held, options))
+    options = replace(like, code="A", price=None, derivative=True, price_notes=("F1",))
+    note = {"F1": "Each unit gives a right to one share of the invented issuer."}
+    return replace(paper, lines=(options,), notes=note)
 
 
 def _numbered(seed: int, papers: Sequence[Paper], day: date, first: int) -> tuple[Filed, ...]:
@@ -260,7 +258,7 @@ def _filed(paper: Paper, day: date, accession: str, seed: int) -> Filed:
 
 
 @lru_cache(maxsize=1_024)
-def _people(company: edgar.Company) -> tuple[Person, ...]:
+def _people(company: "edgar.Company") -> tuple[Person, ...]:
     """Give the six insiders of a company, invented by name."""
 
     def person(number: int, **ties: bool | str) -> Person:
@@ -278,7 +276,7 @@ def _people(company: edgar.Company) -> tuple[Person, ...]:
     )
 
 
-def _symbol(company: edgar.Company, draw: random.Random) -> str:
+def _symbol(company: "edgar.Company", draw: random.Random) -> str:
     """Write a symbol as filers do."""
     chance = draw.random()
     if not company.ticker:

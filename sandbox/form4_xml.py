@@ -1,8 +1,8 @@
 """How an ownershipDocument is written, in the shapes that EDGAR's real ones have. Pure.
 
 The schema is that of its time: X0306, X0508 with the box of Rule 10b5-1 since April 2023, X0609
-since 2026. Booleans are 0 and 1 or false and true, dates have an offset or none, as filers' software
-has it.
+since 2026. Booleans are 0 and 1 or false and true, dates have an offset or none, as the software
+of the filers has it.
 """
 
 from collections.abc import Sequence
@@ -157,7 +157,7 @@ def _notes(names: tuple[str, ...]) -> str:
     return "".join(f'<footnoteId id="{name}"/>' for name in names)
 
 
-def _flag(paper: Paper, on: bool) -> str:  # noqa: FBT001
+def _flag(paper: Paper, on: bool) -> str:
     return str(on).lower() if paper.words else str(int(on))
 
 

@@ -1,4 +1,4 @@
-"""Fetching Forms 4: the whole submission, for its header has the acceptance and its text the XML."""
+"""Fetching Forms 4 as whole submissions: the header has the acceptance, the text the XML."""
 
 import asyncio
 from collections.abc import Sequence

@@ -16,9 +16,9 @@ def named(
     """Give the symbol of each issuer by its CIK.
 
     The run's own symbol goes first, then EDGAR's table, then what the issuer's newest Form 4 says.
-    A symbol that belongs to another company is a slip of the filer, and one that two companies claim
-    is nobody's: neither is told, and a gap names them. An issuer without a symbol has none: it is
-    not listed, and no message can name it.
+    A symbol that belongs to another company is a slip of the filer, and one that two companies
+    claim is nobody's: neither is told, and a gap names them. An issuer without a symbol has none:
+    it is not listed, and no message can name it.
     """
     said: dict[int, tuple[datetime, str]] = {}
     for report in reports:

@@ -1,8 +1,8 @@
 """Routine and opportunistic insiders, by Cohen, Malloy and Pomorski. Pure.
 
 "Decoding Inside Information", Journal of Finance 67(3), 2012, pages 1009-1043: at the beginning of
-each calendar year the insiders with a trade in each of the three preceding years are classified. One
-who traded in the same calendar month of all three is routine, the others are opportunistic; the
+each calendar year the insiders with a trade in each of the three preceding years are classified.
+One who traded in the same calendar month of all three is routine, the others are opportunistic; the
 class holds for the whole year. Their portfolios of opportunistic trades earned 82 basis points a
 month, those of routine ones nothing.
 

@@ -1,7 +1,7 @@
 """What the agent keeps between runs: every filing that it read, and which days it has been through.
 
-``reports.jsonl`` grows by a line a filing, so that no document is fetched twice; what an insider did
-in earlier years is read from the same table. A line that a crash cut does not parse, counts as
+``reports.jsonl`` grows by a line a filing, so that no document is fetched twice; what an insider
+did in earlier years is read from the same table. A line that a crash cut does not parse, counts as
 absent, and its filing is fetched again. The folder's name holds a digest of the upstream's
 identity: what one said never mixes with another's.
 """

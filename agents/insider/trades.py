@@ -180,7 +180,7 @@ def _amended(ordered: Sequence[Report]) -> list[Report]:
                 first = min(first, before.known_at)
                 kept = tuple(row for row in before.rows if row.day not in days)
                 standing[at] = replace(before, rows=kept)
-            report = replace(report, known_at=_first_known(report, first))  # noqa: PLW2901
+            report = replace(report, known_at=_first_known(report, first))
         standing.append(report)
     return standing
 
@@ -214,9 +214,9 @@ def _merged(group: list[tuple[Report, Row]]) -> list[Trade]:
 def _joint(one: tuple[Report, Row], two: tuple[Report, Row]) -> bool:
     """Say whether two reports of equal rows are about the same shares.
 
-    Shares have one direct holder. So two reports are joint where they have an owner in common, where
-    one of them holds indirectly what the other holds, or where all are holders of ten per cent: a
-    group whose members each report the whole.
+    Shares have one direct holder. So two reports are joint where they have an owner in common,
+    where one of them holds indirectly what the other holds, or where all are holders of ten per
+    cent: a group whose members each report the whole.
     """
     (first, row), (second, other) = one, two
     if not {owner.cik for owner in first.owners}.isdisjoint(owner.cik for owner in second.owners):
