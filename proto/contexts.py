@@ -110,6 +110,12 @@ class Filing(Frozen):
     company: Short = ""
     items: tuple[Short, ...] = ()
     accepted_at: AwareDatetime
+    accepted_exact: bool | None = None
+    """False where the time may be hours late: EDGAR's JSON states no zone."""
+    report_date: date | None = None
+    """The period or the event that it reports on."""
+    importance: Unit | None = None
+    """How much a filing of this form and these items tends to matter, for ordering."""
     summary: Text = ""
 
 

@@ -98,12 +98,12 @@ def merged(entries: Iterable[FilingEntry]) -> list[FilingEntry]:
 
 def _joined(one: FilingEntry, two: FilingEntry) -> FilingEntry:
     best = two if _certainty(two) > _certainty(one) else one
-    parties = {(p.cik, p.name): p for p in (*one.parties, *two.parties)}
-    for party in (*one.parties, *two.parties):  # a party whose role is known says more
-        if party.role and not parties[party.cik, party.name].role:
-            parties[party.cik, party.name] = party
-    named = {p.cik for p in parties.values() if p.role}
-    kept = tuple(p for p in parties.values() if p.role or p.cik not in named)
+    parties: dict[int, Party] = {}
+    for party in (*one.parties, *two.parties):  # who has a role was read from the filing itself
+        before = parties.get(party.cik)
+        if before is None or (party.role and not before.role):
+            parties[party.cik] = party
+    kept = tuple(parties.values())
     main = about(kept) if kept else Party(best.role, best.cik, best.company)
     return replace(
         best,

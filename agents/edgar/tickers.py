@@ -14,6 +14,12 @@ from relentless.proto.base import Symbol
 from relentless.proto.errors import SourceMalformed
 
 PATH: Final = "/files/company_tickers.json"
+FUNDS: Final = frozenset(
+    {"SPY", "QQQ", "IWM", "DIA", "VOO", "VTI", "TLT", "IEF", "SHY", "AGG", "HYG", "LQD", "TIP"}
+    | {"XLB", "XLC", "XLE", "XLF", "XLI", "XLK", "XLP", "XLRE", "XLU", "XLV", "XLY"}
+    | {"EEM", "EFA", "GLD", "SLV", "USO", "UNG", "SMH", "KRE", "XBI", "ARKK"}
+)
+"""Exchange-traded funds: they report as funds do, and file none of the forms read here."""
 _symbol: TypeAdapter[str] = TypeAdapter(Symbol)
 
 

@@ -127,8 +127,8 @@ def failure(
     if 200 <= status < 300:
         return None
     if status in (403, 429, 503) and THROTTLED in body[:4_096]:
-        wait = retry_after(headers.get("retry-after")) or THROTTLED_S
-        return SourceRateLimited(source, f"{what}: {status}, request rate exceeded", wait)
+        silence = retry_after(headers.get("retry-after")) or THROTTLED_S
+        return SourceRateLimited(source, f"{what}: {status}, request rate exceeded", silence)
     if status == 429:
         wait = retry_after(headers.get("retry-after"))
         return SourceRateLimited(source, f"{what}: 429, too many requests", wait)
