@@ -3,9 +3,10 @@
 Each of the run's companies has six invented insiders with habits over the years: one who sells in
 the same month of every year, one who trades once a year in a month that changes, one who sells
 under a plan; the rest comes by chance. Invented issuers fill the market, a few filings a day, and
-at the end of a month the insiders of one of them buy in a cluster. Purchases, sales, plan sales, grants at a
-price of 0, exercises with shares withheld for tax, derivatives alone, several owners, one trade in
-two filings, a price in the footnote alone, amendments, dates with an offset.
+at the end of a month the insiders of one of them buy in a cluster. The shapes: purchases, sales,
+plan sales, grants at a price of 0, exercises with shares withheld for tax, derivatives alone,
+several owners, one trade in two filings, a price in the footnote alone, amendments, dates with an
+offset.
 
 Not in the box: Forms 3 and 5, exhibits, filings on paper, insiders of more than one issuer.
 """

@@ -1,9 +1,11 @@
 """What the footnotes of an ownership document say of a trade: a plan, a price range. Pure."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+MAX_CHARS: Final = 2_000
 _PLAN: Final = re.compile(r"10b5[\s\-\u2010-\u2015]*1", re.IGNORECASE)
 _NO_PLAN: Final = re.compile(
     r"\b(?:not|outside|other than|no longer|terminat\w+|without)\b[^.;]{0,80}?10b5", re.IGNORECASE
@@ -26,6 +28,31 @@ class PriceRange:
 
     low: float
     high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What one footnote, or several together, say of the row that they belong to."""
+
+    plan: bool = False
+    withholding: bool = False
+    prices: PriceRange | None = None
+
+
+def read_note(text: str) -> Note:
+    """Read a footnote; no more than twice the length that EDGAR takes."""
+    said = text[:MAX_CHARS]
+    return Note(is_plan(said), is_withholding(said), price_range(said))
+
+
+def together(notes: Iterable[Note]) -> Note:
+    """Put several footnotes together: what any says, and the first range of prices."""
+    some = list(notes)
+    return Note(
+        any(note.plan for note in some),
+        any(note.withholding for note in some),
+        next((note.prices for note in some if note.prices is not None), None),
+    )
 
 
 def is_plan(text: str) -> bool:

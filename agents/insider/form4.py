@@ -10,17 +10,19 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from typing import Final
 
 from lxml import etree
 
-from relentless.agents.insider.footnotes import PriceRange, is_plan, is_withholding, price_range
+from relentless.agents.insider.footnotes import Note, PriceRange, read_note, together
 from relentless.agents.insider.symbols import symbol_of
 from relentless.agents.runtime.markup import parse_xml
 from relentless.proto.errors import SourceMalformed
 
 SOURCE: Final = "sec_archive"
 FORMS: Final = frozenset({"3", "3/A", "4", "4/A", "5", "5/A"})
+MAX_FOOTNOTES: Final = 200
 _XML: Final = re.compile(rb"<XML>\s*(?P<document>.*?)\s*</XML>", re.DOTALL)
 _DECLARATION: Final = re.compile(r"<\?xml[^>]*\?>")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
@@ -127,12 +129,13 @@ def parse_form4(body: bytes | str, source: str = SOURCE) -> Document:
     owners = _owners(root, remarks)
     if issuer_cik is None or not owners:
         raise SourceMalformed(source, "an ownership document without issuer or owner")
-    notes = {note.get("id", ""): _words(note) for note in root.iterfind("footnotes/footnote")}
+    footnotes = islice(root.iterfind("footnotes/footnote"), MAX_FOOTNOTES)
+    notes = {note.get("id", ""): read_note(_words(note)) for note in footnotes}
     box = _flag(_text(root, "aff10b5One"))
     rows = list(root.iterfind("nonDerivativeTable/nonDerivativeTransaction"))
     rows += root.iterfind("derivativeTable/derivativeTransaction")
     # The box speaks of the form. Where footnotes say which rows it means, it means those alone.
-    marked = any(is_plan(_noted(row, notes)) for row in rows)
+    marked = any(_noted(row, notes).plan for row in rows)
     read = [_transaction(row, notes, everything=box is True and not marked) for row in rows]
     held = list(root.iterfind("nonDerivativeTable/nonDerivativeHolding"))
     held += root.iterfind("derivativeTable/derivativeHolding")
@@ -180,7 +183,7 @@ def _owners(root: etree._Element, remarks: str) -> tuple[Owner, ...]:
 
 
 def _transaction(
-    row: etree._Element, notes: dict[str, str], *, everything: bool
+    row: etree._Element, notes: dict[str, Note], *, everything: bool
 ) -> Transaction | None:
     day = _day(_text(row, "transactionDate/value"))
     code = _text(row, "transactionCoding/transactionCode").upper()
@@ -198,7 +201,7 @@ def _transaction(
         equity_swap=_flag(_text(row, "transactionCoding/equitySwapInvolved")) is True,
         shares=_number(_text(row, f"{amounts}Shares/value")),
         price=price or None,
-        price_range=None if priced is None else price_range(_noted(priced, notes)),
+        price_range=None if priced is None else _noted(priced, notes).prices,
         acquired={"A": True, "D": False}.get(
             _text(row, f"{amounts}AcquiredDisposedCode/value").upper()
         ),
@@ -207,8 +210,8 @@ def _transaction(
         ),
         direct=_direct(row),
         footnotes=tuple(dict.fromkeys(note.get("id", "") for note in row.iter("footnoteId"))),
-        plan=everything or is_plan(said),
-        withholding=is_withholding(said),
+        plan=everything or said.plan,
+        withholding=said.withholding,
     )
 
 
@@ -227,10 +230,10 @@ def _holding(row: etree._Element) -> Holding:
     )
 
 
-def _noted(element: etree._Element, notes: dict[str, str]) -> str:
-    """Give the words of an element's footnotes."""
+def _noted(element: etree._Element, notes: dict[str, Note]) -> Note:
+    """Give what an element's footnotes say."""
     ids = dict.fromkeys(note.get("id", "") for note in element.iter("footnoteId"))
-    return "\n".join(notes.get(name, "") for name in ids)
+    return together(notes[name] for name in ids if name in notes)
 
 
 def _direct(row: etree._Element) -> bool | None:

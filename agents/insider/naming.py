@@ -1,6 +1,6 @@
 """Which symbol an issuer's message carries. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from relentless.agents.base import Gap
@@ -8,7 +8,7 @@ from relentless.agents.insider.trades import Report
 
 
 def named(
-    reports: Iterable[Report],
+    reports: Collection[Report],
     own: Mapping[str, int],
     listed: Mapping[int, str] | None,
     as_of: datetime,

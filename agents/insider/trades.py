@@ -18,6 +18,9 @@ from relentless.configs.clock import EASTERN
 MAX_PRICE: Final = 2_000_000.0
 """Dollars a share; more is the total typed into the price's place. No share has cost as much."""
 
+MAX_SHARES: Final = 1e11
+"""More than any company has; beyond it the number is a slip."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -124,6 +127,7 @@ def _row(transaction: Transaction, known_day: date) -> Row | None:
         or not transaction.shares
         or price is None
         or price > MAX_PRICE
+        or transaction.shares > MAX_SHARES
         or transaction.day > known_day
     ):
         return None

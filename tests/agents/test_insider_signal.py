@@ -14,6 +14,9 @@ from relentless.agents.insider.shelf import Progress, Shelf
 from relentless.agents.insider.signal import WINDOW, issuer_signal
 from relentless.agents.insider.trades import Report, Row, economic_trades, report_of
 
+from .test_form4 import form
+from .test_form4 import row as row_of_xml
+
 NOW = datetime(2013, 10, 7, 9, 25, tzinfo=UTC)
 CEO = Owner(1, "Able", officer=True)
 CFO = Owner(2, "Baker", officer=True)
@@ -66,6 +69,36 @@ def test_only_open_market_rows_with_shares_and_a_price_are_trades(recordings):
     contradicted = kept("form4_AREC_tz_suffix_dates.xml")  # code P, shares disposed of
     assert (contradicted.rows, contradicted.left_out) == ((), 1)
     assert [r.shares for r in kept("SYNTHETIC_form4A.xml").rows] == [12_000, 5_000]
+
+
+@pytest.mark.parametrize(
+    ("change", "rows"),
+    [
+        (("<value>10</value>", "<value>10</value>"), 1),
+        (("<value>10</value>", "<value>1e300</value>"), 0),
+        (("<value>5</value>", "<value>3000000</value>"), 0),
+        (("<value>5</value>", "<value>0</value>"), 0),
+        (("<value>D</value>", "<value>A</value>"), 0),
+        (("<value>2025-03-14</value>", "<value>2025-03-21</value>"), 0),
+    ],
+)
+def test_a_row_that_contradicts_itself_or_cannot_be_is_counted_and_left_out(change, rows):
+    body = form(row_of_xml()).decode().replace(*change).encode()
+    said = report_of(parse_form4(body), "x", datetime(2025, 3, 20, 21, tzinfo=UTC))
+    assert (len(said.rows), said.left_out) == (rows, 1 - rows)
+
+
+def test_an_equity_swap_is_no_trade_and_a_range_stands_for_a_price():
+    swap = row_of_xml().replace(
+        "</transactionCoding>", "<equitySwapInvolved>1</equitySwapInvolved></transactionCoding>"
+    )
+    at = datetime(2025, 3, 20, 21, tzinfo=UTC)
+    said = report_of(parse_form4(form(swap)), "x", at)
+    assert (said.rows, said.left_out) == ((), 0)
+    ranged = row_of_xml(price='<footnoteId id="F1"/>')
+    notes = '<footnote id="F1">prices ranging from $4.00 to $5.00</footnote>'
+    (only,) = report_of(parse_form4(form(ranged, notes=notes)), "x", at).rows
+    assert only.price == 4.5
 
 
 def test_a_trade_of_several_owners_in_one_filing_is_one():
