@@ -65,6 +65,7 @@ async def read_filings(
 
 
 def _gap(reason: str, failed: list[tuple[str, str]]) -> Gap:
-    named = ", ".join(sorted(accession for accession, _ in failed)[:_NAMED])
+    failed = sorted(failed)
+    named = ", ".join(accession for accession, _ in failed[:_NAMED])
     more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
     return Gap("Forms 4", reason, f"{len(failed)} not read: {named}{more}; {failed[0][1]}"[:400])

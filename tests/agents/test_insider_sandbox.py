@@ -8,16 +8,18 @@ import httpx
 import pytest
 
 from relentless.agents.base import Run
-from relentless.agents.http import Upstream
+from relentless.agents.http import Answer, Upstream
 from relentless.agents.insider import InsiderAgent, discovery
 from relentless.agents.insider import agent as module
 from relentless.agents.insider.discovery import Found, in_sample, indexes, order
-from relentless.agents.insider.form4 import parse_form4
+from relentless.agents.insider.filings import read_submission
+from relentless.agents.insider.form4 import Owner, parse_form4
 from relentless.agents.insider.signal import issuer_signal
-from relentless.agents.insider.trades import report_of
+from relentless.agents.insider.trades import Report, Row, report_of
 from relentless.configs.clock import ManualClock
 from relentless.models.fold_select import select
 from relentless.proto.contexts import Origin, Topic
+from relentless.proto.errors import SourceMalformed
 from relentless.sandbox import edgar_filings, form4
 from relentless.sandbox.faults import KINDS, Fault
 from relentless.sandbox.server import build, serve
@@ -298,3 +300,69 @@ async def test_through_three_weeks_the_newest_message_of_each_issuer_is_the_trut
         standing = select(journal, as_of=as_of, head=sequence)[Topic.INSIDER]
         alive = {i.context["symbol"]: i.message_id for i in standing if not i.expired(as_of)}
         assert alive == ids(collected)
+
+
+async def test_live_edgar_is_not_asked_without_a_contact(tmp_path):
+    async with box(tmp_path) as run:
+        section = run.settings.sources.sec.model_copy(update={"origin": "live"})
+        sources = run.settings.sources.model_copy(update={"sec": section, "sec_archive": section})
+        live = replace(run, settings=run.settings.model_copy(update={"sources": sources}))
+        collected = await InsiderAgent().collect(live)
+    assert collected.messages == ()
+    assert [gap.reason for gap in collected.gaps] == ["invalid_settings"]
+
+
+@pytest.mark.parametrize(
+    ("name", "accession", "known_at", "issuer", "shares"),
+    [
+        (
+            "full_submission_form4_AIR_0001127602-25-001055.txt",
+            "0001127602-25-001055",
+            "2025-01-10T21:07:30+00:00",
+            1750,
+            [1_500],
+        ),
+        (
+            "form4_DKNG_multi_S_10b5-1.xml",
+            "0001104659-25-025206",
+            "2025-03-19T00:01:08+00:00",
+            1883685,
+            [49_252, 3_525, 52_777],
+        ),
+        (
+            "form4_ZIP_RSU_with_disposal.xml",
+            "0001617553-25-000024",
+            "2025-03-19T00:14:44+00:00",
+            1617553,
+            [],
+        ),
+        (
+            "form4_JBLU_derivative_only.xml",
+            "0001158463-25-000044",
+            "2025-03-13T01:57:40+00:00",
+            1158463,
+            [],
+        ),
+    ],
+)
+def test_recorded_submissions_are_known_from_their_headers_acceptance(
+    recordings, name, accession, known_at, issuer, shares
+):
+    body = (recordings / "insider" / name).read_bytes()
+    answer = Answer(body, "http://x.test/a", "0" * 64, Origin.RECORDED, {})
+    said = read_submission("sec_archive", answer, accession)
+    assert (said.known_at.isoformat(), said.issuer_cik) == (known_at, issuer)
+    assert [row.shares for row in said.rows] == shares
+    with pytest.raises(SourceMalformed):
+        read_submission("sec_archive", answer, "0000000001-25-000001")
+    with pytest.raises(SourceMalformed):
+        read_submission("sec_archive", replace(answer, value=body[: len(body) // 2]), accession)
+
+
+def test_what_a_company_filed_about_another_issuer_is_not_its_own():
+    at = eastern("2013-10-04 17:00")
+    owner = Owner(OWN["JPM"], "JPM as an owner", ten_percent=True)
+    row = Row(date(2013, 10, 3), True, 10.0, 5.0, 10.0, True, False)
+    about = Report("a", "4", at, 77, "Elsewhere", "ELSE", (owner,), (row,), (row.day,))
+    signals = module._signals([about], [OWN["JPM"], 77], eastern("2013-10-07 05:00"))
+    assert set(signals) == {77}
