@@ -65,7 +65,9 @@ class InsiderAgent(Agent):
         )
         counts = {**progress.days, **found.counts}
         sampled = max(counts.values(), default=0) > discovery.WHOLE_DAY
-        wanted = discovery.order(found, own.values(), sampled=sampled, as_of=run.as_of)
+        if sampled:
+            discovery.sample(found, own.values())
+        wanted = discovery.order(found, run.as_of)
         unread = [entry for entry in wanted if entry.accession not in kept]
         read, lost = await read_filings(archive, unread[:MAX_DOCUMENTS])
         kept |= {report.accession: report for report in read}
@@ -77,11 +79,8 @@ class InsiderAgent(Agent):
             self._message(run, names[cik], signal, kept, _history(found, cik, kept, run.as_of))
             for cik, signal in signals.items()
         ]
-        gaps = [*found.gaps, *lost, *unnamed]
-        left = len(unread) - MAX_DOCUMENTS
-        if left > 0:
-            gaps.append(Gap("Forms 4", "unread", f"{left} are left for the next runs"))
-        return Collected(tuple(messages), tuple(gaps))
+        left = _left(read, len(unread) - MAX_DOCUMENTS)
+        return Collected(tuple(messages), (*found.gaps, *lost, *unnamed, *left))
 
     def _message(
         self,
@@ -128,6 +127,18 @@ class InsiderAgent(Agent):
         )
 
 
+def _left(read: Iterable[Report], unread: int) -> list[Gap]:
+    """Name the rows that this run read and could not count, and the filings left unread."""
+    odd = sorted((report.accession, report.left_out) for report in read if report.left_out)
+    gaps = []
+    if odd:
+        rows, named = sum(count for _, count in odd), ", ".join(number for number, _ in odd[:5])
+        gaps.append(Gap("Forms 4", "rows_left_out", f"{rows} rows of {len(odd)}: {named}"))
+    if unread > 0:
+        gaps.append(Gap("Forms 4", "unread", f"{unread} are left for the next runs"))
+    return gaps
+
+
 async def _tickers(archive: Source, found: Found) -> Tickers | None:
     try:
         return await company_tickers(archive)
@@ -167,7 +178,7 @@ def _keep(
     }
     since = (as_of - 2 * WINDOW).date()
     days = {day: count for day, count in {**progress.days, **whole}.items() if day >= since}
-    feed_done = found.feed_whole and all(entry.accession in kept for entry in found.entries)
+    feed_done = found.feed_whole and all(entry.accession in kept for entry in found.feed)
     shelf.keep_progress(Progress(days, as_of if feed_done else progress.feed_read_to))
 
 

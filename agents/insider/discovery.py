@@ -41,8 +41,8 @@ FEED_REACH: Final = timedelta(hours=12)
 class Found:
     """What there is to read, and what is not known of it."""
 
-    entries: list[FilingEntry] = field(default_factory=list)
-    """Those that are wanted, in the order in which they are read."""
+    feed: list[FilingEntry] = field(default_factory=list)
+    """What the feed wants."""
     gaps: list[Gap] = field(default_factory=list)
     histories: dict[int, list[FilingEntry]] = field(default_factory=dict)
     """All that is listed of each of the run's companies, by CIK."""
@@ -93,7 +93,7 @@ async def feed(archive: Source, as_of: datetime, since: datetime | None, found: 
     reach = as_of - FEED_REACH
     first = reach if since is None else max(reach, since - timedelta(minutes=10))
     entries, gaps = await current_feed(archive, "4", as_of=as_of, since=first)
-    found.entries += entries
+    found.feed += entries
     found.gaps += gaps
     found.feed_whole = not gaps
 
@@ -145,13 +145,18 @@ def _sampled(entry: FilingEntry, listed: Mapping[int, str]) -> bool:
     return any(party.cik in listed and in_sample(party.cik) for party in entry.parties)
 
 
-def order(found: Found, own: Iterable[int], *, sampled: bool, as_of: datetime) -> list[FilingEntry]:
+def sample(found: Found, own: Iterable[int]) -> None:
+    """Leave of the feed what stands for the market, and the run's companies."""
+    kept = set(own)
+    found.feed = [entry for entry in found.feed if entry.cik in kept or in_sample(entry.cik)]
+
+
+def order(found: Found, as_of: datetime) -> list[FilingEntry]:
     """Put what is wanted into the order of reading, each filing once.
 
     First the companies' window, then the feed, the indexes from the newest day, at last the
     companies' years before.
     """
-    companies_of = set(own)
     begins = as_of - WINDOW
     listed = [entry for entries in found.histories.values() for entry in entries]
     newest = [e for e in listed if e.known_at is not None and e.known_at > begins]
@@ -160,11 +165,8 @@ def order(found: Found, own: Iterable[int], *, sampled: bool, as_of: datetime) -
         key=lambda entry: (entry.filed, entry.accession),
         reverse=True,
     )
-    feed_wanted = [
-        e for e in found.entries if not sampled or e.cik in companies_of or in_sample(e.cik)
-    ]
     by_day = [e for day in sorted(found.days, reverse=True) for e in found.days[day]]
     unique: dict[str, FilingEntry] = {}
-    for entry in (*newest, *feed_wanted, *by_day, *older):
+    for entry in (*newest, *found.feed, *by_day, *older):
         unique.setdefault(entry.accession, entry)
     return list(unique.values())

@@ -73,7 +73,7 @@ class Shelf:
             kept.sort(key=lambda report: (bool(report.rows), report.known_at), reverse=True)
             kept = kept[: MAX_REPORTS * 9 // 10]
         if len(kept) < len(reports):
-            body = b"".join(_REPORT.dump_json(report) + b"\n" for report in kept)
+            body = b"".join(_REPORT.dump_json(_light(report)) + b"\n" for report in kept)
             self._replace(self._table, body)
         return {report.accession: report for report in kept}
 

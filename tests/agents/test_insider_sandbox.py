@@ -14,6 +14,7 @@ from relentless.agents.insider import agent as module
 from relentless.agents.insider.discovery import Found, in_sample, indexes, order
 from relentless.agents.insider.filings import read_submission
 from relentless.agents.insider.form4 import Owner, parse_form4
+from relentless.agents.insider.shelf import Shelf
 from relentless.agents.insider.signal import issuer_signal
 from relentless.agents.insider.trades import Report, Row, report_of
 from relentless.configs.clock import ManualClock
@@ -277,13 +278,58 @@ async def test_on_busy_days_one_issuer_in_eight_stands_for_the_market(tmp_path, 
     assert abs(sum(in_sample(cik) for cik in range(80_000)) / 80_000 - 1 / 8) < 0.01
 
 
+async def test_on_busy_days_too_the_feed_is_read_on_from_where_it_was_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(discovery, "WHOLE_DAY", 1)
+    evening = "2013-10-07 21:40"
+    async with box(tmp_path, as_of=evening) as run:
+        await InsiderAgent().collect(run)
+        assert Shelf(tmp_path, module._identity(run)).progress().feed_read_to == run.as_of
+    broken = Fault(path=FEED, kind="server_error", count=None)
+    async with box(tmp_path, broken, as_of="2013-10-07 22:00") as run:
+        await InsiderAgent().collect(run)
+        assert Shelf(tmp_path, module._identity(run)).progress().feed_read_to == eastern(evening)
+
+
+async def test_rows_that_cannot_be_counted_are_named_once(tmp_path, monkeypatch):
+    real = form4.filed_about
+
+    def odd(*about):
+        return [
+            replace(
+                filed, document=filed.document.replace(b"<value>D</value>", b"<value>X</value>")
+            )
+            for filed in real(*about)
+        ]
+
+    monkeypatch.setattr(form4, "filed_about", odd)
+    on = form4.filed_on
+    monkeypatch.setattr(
+        form4,
+        "filed_on",
+        lambda *a: [
+            replace(
+                filed, document=filed.document.replace(b"<value>D</value>", b"<value>X</value>")
+            )
+            for filed in on(*a)
+        ],
+    )
+    first = await collect(tmp_path)
+    (gap,) = first.gaps
+    assert gap.reason == "rows_left_out"
+    assert all(m.context["sellers"] == 0 for m in first.messages)
+    async with box(tmp_path) as run:
+        for _ in range(3):
+            again = await InsiderAgent().collect(run)
+    assert again.gaps == ()
+
+
 async def test_a_busy_day_waits_where_nobody_knows_who_is_listed(tmp_path, monkeypatch):
     monkeypatch.setattr(discovery, "WHOLE_DAY", 1)
     found = Found()
     async with box(tmp_path) as run:
         await indexes(run.source("sec_archive"), run.as_of, {}, None, found)
     assert not any(found.counts.get(day, 0) > 1 for day in found.days)
-    assert order(found, [], sampled=True, as_of=run.as_of) == [
+    assert order(found, run.as_of) == [
         entry for day in sorted(found.days, reverse=True) for entry in found.days[day]
     ]
 
