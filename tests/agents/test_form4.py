@@ -292,3 +292,16 @@ def test_a_changed_form_is_a_form_or_a_typed_error(at, inserted, removed):
     except SourceMalformed:
         return
     assert all(t.shares is None or t.shares >= 0 for t in said.transactions)
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+@settings(max_examples=40, deadline=None)
+@given(place=st.floats(0, 1), inserted=st.binary(max_size=6), removed=st.integers(0, 200))
+def test_a_changed_recording_is_a_form_or_a_typed_error(recordings, name, place, inserted, removed):
+    body = (recordings / "insider" / name).read_bytes()
+    at = int(place * len(body))
+    try:
+        said = parse_form4(body[:at] + inserted + body[at + removed :])
+    except SourceMalformed:
+        return
+    assert said.form in ("3", "4", "5", "4/A") and said.owners
