@@ -112,6 +112,12 @@ class Filing(Frozen):
     company: Short = ""
     items: tuple[Short, ...] = ()
     accepted_at: AwareDatetime
+    accepted_exact: bool | None = None
+    """False where the time may be hours late: EDGAR's JSON states no zone."""
+    report_date: date | None = None
+    """The period or the event that it reports on."""
+    importance: Unit | None = None
+    """How much a filing of this form and these items tends to matter, for ordering."""
     summary: Text = ""
 
 
@@ -181,16 +187,43 @@ class OptionsFlow(Frozen):
 
 
 class Insider(Frozen):
-    """One issuer's open-market insider trading."""
+    """One issuer's open-market insider trading over a window. Money is in dollars."""
 
     symbol: Symbol
     score: Score
     cik: Annotated[int, Field(ge=1)] | None = None
     net_value: float | None = None
+    """``buy_value - sell_value``."""
     buyers: Annotated[int, Field(ge=0)] = 0
+    """Distinct insiders who bought outside of plans."""
     sellers: Annotated[int, Field(ge=0)] = 0
-    accessions: tuple[Short, ...] = ()
+    """Distinct insiders who sold outside of plans."""
+    accessions: Annotated[tuple[Short, ...], Field(max_length=100)] = ()
+    """The newest filings first."""
     summary: Text = ""
+    issuer: Short | None = None
+    window_days: Annotated[int, Field(ge=1)] | None = None
+    buy_value: Annotated[float, Field(ge=0)] | None = None
+    """Bought outside of plans."""
+    sell_value: Annotated[float, Field(ge=0)] | None = None
+    """Sold outside of plans."""
+    plan_buy_value: Annotated[float, Field(ge=0)] | None = None
+    plan_sell_value: Annotated[float, Field(ge=0)] | None = None
+    """Sold under Rule 10b5-1 plans, or to pay the tax on an award."""
+    opportunistic: Annotated[int, Field(ge=0)] | None = None
+    """Trades, outside of plans, of insiders who are opportunistic in that year."""
+    unclassified: Annotated[int, Field(ge=0)] | None = None
+    """The same of insiders without a trade in each of the three years before."""
+    routine: Annotated[int, Field(ge=0)] | None = None
+    """The same of insiders who trade in the same month every year."""
+    cluster: bool | None = None
+    """Whether three officers or directors bought."""
+    first_known_at: AwareDatetime | None = None
+    """When the oldest trade of the window became public."""
+    last_known_at: AwareDatetime | None = None
+    """When the newest did."""
+    history_years: Annotated[int, Field(ge=0, le=3)] | None = None
+    """Whole years before this one whose Forms 4 are all read; None where it is not known."""
 
 
 class EarningsCalendar(Frozen):
