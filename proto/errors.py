@@ -173,13 +173,19 @@ class SourceRateLimited(SourceError):
 
 
 class SourceRejected(SourceError):
-    """4xx: the key or the request is wrong; ``status`` is the answer's, where there was one."""
+    """4xx: the key or the request is wrong; ``status`` is the answer's, where there was one.
+
+    ``reason`` is the source's own code, where it gave one in XML: "AccessDenied", "NoSuchKey".
+    """
 
     code = "source_rejected"
 
-    def __init__(self, source: str, message: str, status: int | None = None) -> None:
+    def __init__(
+        self, source: str, message: str, status: int | None = None, reason: str | None = None
+    ) -> None:
         super().__init__(source, message)
         self.status = status
+        self.reason = reason
 
 
 class SourceMalformed(SourceError):

@@ -24,6 +24,11 @@ from relentless.proto.errors import (
 from relentless.proto.messages import Evidence
 
 ORIGIN_HEADER = "x-relentless-origin"
+THROTTLED = b"Request Rate Threshold Exceeded"
+"""The title of EDGAR's throttle page."""
+THROTTLED_S = 600.0
+"""How long EDGAR's throttle lasts, by its own words."""
+_CODE = re.compile(rb"(?:<\?xml[^>]*>\s*)?<Error>\s*<Code>([A-Za-z]{1,40})</Code>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +119,30 @@ def origin_of(headers: Mapping[str, str], default: Origin) -> Origin:
 def failure(
     source: str, what: str, status: int, headers: Mapping[str, str], body: bytes
 ) -> SourceError | None:
-    """Give the typed error of a status, or None for a success. ``what`` holds no secret."""
+    """Give the typed error of a status, or None for a success. ``what`` holds no secret.
+
+    A page that says that too many requests came is a rate limit whatever its status: EDGAR sends
+    one with 403 and stays silent for ten minutes, longer where it is asked again.
+    """
     if 200 <= status < 300:
         return None
+    if status in (403, 429, 503) and THROTTLED in body[:4_096]:
+        wait = retry_after(headers.get("retry-after")) or THROTTLED_S
+        return SourceRateLimited(source, f"{what}: {status}, request rate exceeded", wait)
     if status == 429:
         wait = retry_after(headers.get("retry-after"))
         return SourceRateLimited(source, f"{what}: 429, too many requests", wait)
     if status >= 500 or status == 408:
         return SourceUnavailable(source, f"{what}: {status}")
-    return SourceRejected(source, f"{what}: {status}{_said(body)}", status)
+    reason = _reason(body)
+    said = f", {reason}" if reason else _said(body)
+    return SourceRejected(source, f"{what}: {status}{said}", status, reason)
+
+
+def _reason(body: bytes) -> str | None:
+    """Give the code of an object store's refusal: ``<Error><Code>AccessDenied</Code>...``."""
+    found = _CODE.match(body[:1_024].lstrip())
+    return found[1].decode() if found else None
 
 
 def _said(body: bytes) -> str:
