@@ -164,7 +164,7 @@ class EarningsCalendar(Frozen):
     status: Literal["expected", "moved", "cancelled", "reported"] = "expected"
     """``moved``: another date than was said before. ``reported``: EDGAR accepted an 8-K of it."""
     trading_days_ahead: Annotated[int, Field(ge=0)] | None = None
-    """Sessions from the day of the run to the report; 0 is that day. None past the exchange table."""
+    """Sessions from the run's day to the report; 0 is that day. None past the exchange table."""
     confidence: Unit | None = None
     other_date: date | None = None
     """What another calendar says, where the two do not agree."""

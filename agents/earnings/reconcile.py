@@ -70,17 +70,14 @@ def _joined(symbol: str, key: str, said: list[tuple[str, Row]]) -> Expected:
     same = [row for _, row in said if row.report_date == trusted.report_date]
     other = next((r.report_date for _, r in said if r.report_date != trusted.report_date), None)
     sources = tuple(dict.fromkeys(source for source, _ in said))
-    if other is not None:
-        confidence = DISAGREE
-    else:
-        confidence = AGREE if len(sources) > 1 else ALONE
+    agreed = AGREE if len(sources) > 1 else ALONE
     return Expected(
         symbol=symbol,
         fiscal_quarter=key,
         report_date=trusted.report_date,
         when=next((row.when for row in same if row.when != "unknown"), "unknown"),
         eps_estimate=next((r.eps_estimate for _, r in said if r.eps_estimate is not None), None),
-        confidence=confidence,
+        confidence=agreed if other is None else DISAGREE,
         other_date=other,
         sources=sources,
         market_cap=next((r.market_cap for _, r in said if r.market_cap is not None), None),

@@ -24,7 +24,20 @@ TIMES: Final[dict[str, When]] = {
 }
 SYMBOL: Final = re.compile(r"[A-Z][A-Z0-9.\-]{0,11}")
 _MONEY: Final = re.compile(r"(-?)\$?(-?\d{1,3}(?:,\d{3})+|-?\d{1,15})?(\.\d{1,8})?")
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTHS: Final = (
+    "Jan",
+    "Feb",
+    "Mar",
+    "Apr",
+    "May",
+    "Jun",
+    "Jul",
+    "Aug",
+    "Sep",
+    "Oct",
+    "Nov",
+    "Dec",
+)
 _YEARS: Final = range(1990, 2100)
 
 
