@@ -4,7 +4,8 @@ Agents ask a :class:`Source` for JSON or bytes and get an :class:`Answer` or an 
 ``proto.errors``; they never see httpx. Everything here runs on wall time and is shared by the
 agents of a process.
 Below: httpx for the wire, stamina for retries, purgatory for the breaker, aiolimiter for the
-rate, hishel for revalidation. A key never reaches a log, an error or an evidence URL.
+rate (``runtime.limits`` where a group of sources shares one over all processes), hishel for
+revalidation. A key never reaches a log, an error or an evidence URL.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from purgatory.domain.model import OpenedState
 
 from relentless.agents.runtime.answer import Answer, decode_json, failure, origin_of, redact
 from relentless.agents.runtime.cache import MemoryStorage
+from relentless.agents.runtime.limits import SharedLimit
 from relentless.agents.runtime.raw import RawStore
 from relentless.configs.settings import SourceSettings
 from relentless.proto.contexts import Origin
@@ -74,7 +76,17 @@ class Upstream:
         raw: Path,
         policy: Policy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        limits: Path | None = None,
     ) -> None:
+        """Make the client.
+
+        Args:
+            raw: where raw bodies are kept.
+            policy: bounds of a call.
+            transport: in place of the network.
+            limits: where groups share their rate limits; the user's own folder where absent.
+        """
+        self._limits = limits
         self.policy = policy or Policy()
         self.raw = RawStore(raw)
         inner = transport or httpx.AsyncHTTPTransport(
@@ -90,6 +102,7 @@ class Upstream:
             exclude=[SourceRejected, SourceMalformed, asyncio.CancelledError],
         )
         self._limiters: dict[str, AsyncLimiter] = {}
+        self._groups: dict[str, SharedLimit] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -101,6 +114,8 @@ class Upstream:
         trace: TracebackType | None,
     ) -> None:
         await self.client.aclose()
+        for group in self._groups.values():
+            group.close()
 
     def source(
         self,
@@ -119,6 +134,12 @@ class Upstream:
             burst = max(1.0, per_minute / 8)
             self._limiters[name] = AsyncLimiter(burst, 60.0 * burst / per_minute)
         return self._limiters[name]
+
+    def group(self, name: str, per_minute: float) -> SharedLimit:
+        """Give the rate limit that a group of sources shares over all processes."""
+        if name not in self._groups:
+            self._groups[name] = SharedLimit(name, per_minute, self._limits)
+        return self._groups[name]
 
     @property
     def breakers(self) -> AsyncCircuitBreakerFactory:
@@ -200,10 +221,17 @@ class Source:
     def _secrets(self) -> list[str]:
         return [*self.secret_params.values(), *self.secret_headers.values()]
 
+    def _group(self) -> SharedLimit | None:
+        name = self.settings.limit_group
+        return self.upstream.group(name, self.settings.rate_per_min) if name else None
+
     async def _guarded(
         self, url: str, params: httpx.QueryParams, headers: dict[str, str], path: str
     ) -> _Fetched:
         """Call under the breaker: one call, after its retries, is one success or one failure."""
+        group = self._group()
+        if group is not None and (left := group.paused_s()):
+            raise SourceRateLimited(self.name, f"{path}: not asked for {left:.0f} s more", left)
         breaker = await self.upstream.breakers.get_breaker(self.name)
         try:
             async with breaker:
@@ -218,7 +246,8 @@ class Source:
         self, url: str, params: httpx.QueryParams, headers: dict[str, str], path: str
     ) -> _Fetched:
         policy = self.upstream.policy
-        limiter = self.upstream.limiter(self.name, self.settings.rate_per_min)
+        group = self._group()
+        limiter = group or self.upstream.limiter(self.name, self.settings.rate_per_min)
         await limiter.acquire()
         deadline = time.monotonic() + policy.budget_s
         last: list[SourceError] = []
@@ -228,6 +257,8 @@ class Source:
                 return False
             last.append(error)
             wait = error.retry_after if isinstance(error, SourceRateLimited) else None
+            if wait and group is not None:
+                group.pause(wait)
             if wait is None:
                 return True
             return wait if time.monotonic() + wait < deadline else False

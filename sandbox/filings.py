@@ -1,4 +1,4 @@
-"""A filing in the box, whatever its form: what EDGAR's feeds and indexes say of it, and its text."""
+"""A filing in the box, whatever its form: what EDGAR's feeds say of it, and its text."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
