@@ -1,27 +1,25 @@
 """Earnings dates invented as a pure function of seed, symbol and quarter.
 
-A company's fiscal quarters end in the same month of every three (the run's own with those of the
-calendar), and it reports 10 to 40 days after, always at about the same distance and mostly at the same time of day. Calendars are
-rewritten: one date in four moves by some sessions on some day before it, one in forty vanishes,
-and Alpha Vantage hears of either two days after Nasdaq. What a calendar says on a day is the state
-at that day's beginning (midnight Eastern), so that it says the same all day. Funds report nothing.
-Dates are not those on which anybody reported.
+A company's fiscal quarters end in the same month of every three (the run's own with the calendar's),
+and it reports 10 to 40 days after, always about as long after and mostly at the same time of day.
+Calendars are rewritten: one date in four moves by some sessions on some day before it, one in forty
+vanishes, and Alpha Vantage hears of either two days after Nasdaq. What a calendar says on a day is
+the state at that day's beginning (midnight Eastern), so that it says the same all day. The run's
+own companies report when EDGAR in the box accepts their 8-K of item 2.02, and what is moved of
+theirs is moved to that day. Funds report nothing. No date is one on which anybody reported.
 """
 
 import random
 from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-from relentless.configs.sessions import is_session, next_session, previous_session
+from relentless.configs.sessions import CLOSE, OPEN, is_session, next_session, previous_session
+from relentless.sandbox.edgar_filings import FUNDS, results_filed_at
 
-FUNDS: Final = frozenset(
-    {"SPY", "QQQ", "IWM", "DIA", "TLT", "IEF", "SHY", "HYG", "LQD", "GLD", "SLV", "USO", "VTI"}
-    | {"EEM", "EFA", "XLB", "XLC", "XLE", "XLF", "XLI", "XLK", "XLP", "XLRE", "XLU", "XLV", "XLY"}
-)
 OTHERS: Final = 240
 """Invented companies beside the run's own."""
 HEARD_LATE_DAYS: Final = 2
@@ -99,34 +97,52 @@ def plan(seed: int, symbol: str, name: str, ends: date) -> Plan:
     cap = int(10 ** company.uniform(8.0, 11.7)) if symbol.startswith("ZZ") else 10**11
     level = company.uniform(0.1, 2.5)
     draw = random.Random(f"{seed}:earnings:{symbol}:{ends}")  # noqa: S311
-    day = _session_from(ends + timedelta(days=lag + draw.randrange(-2, 3)))
+    usually = _session_from(ends + timedelta(days=lag + draw.randrange(-2, 3)))
+    filed = None if symbol.startswith("ZZ") else _filed_at(seed, symbol, ends)
+    day = _session_from(filed.date()) if filed else usually
     estimate = round(level * draw.uniform(-0.2, 1.4), 2)
     report = Report(
         symbol=symbol,
         name=name,
         ends=ends,
         day=day,
-        time=usual if draw.random() < 0.7 else "time-not-supplied",
+        time=_time(filed, usual) if draw.random() < 0.7 else "time-not-supplied",
         estimate=estimate if draw.random() < 0.9 else None,
         estimates=draw.randrange(1, 25),
         last_year=round(level * draw.uniform(-0.3, 1.3), 2),
         last_year_day=_session_from(day - timedelta(days=364 + draw.randrange(-3, 4))),
         market_cap=cap,
     )
-    fate = draw.random()
+    fate, shift = draw.random(), draw.choice((-2, -1, 1, 2, 3, 5))
     if fate >= 0.275:
         return Plan(report, None, None)
-    moves_on = day - timedelta(days=draw.randrange(2, 15))
-    if fate >= 0.25:
-        return Plan(report, moves_on, None)
-    return Plan(report, moves_on, _moved(day, draw.choice((-2, -1, 1, 2, 3, 5)), moves_on))
+    if filed is not None:  # what was expected first was wrong, and what was filed is right
+        before = _moved(day, shift)
+        moves_on = min(day, before) - timedelta(days=draw.randrange(2, 12))
+        return Plan(replace(report, day=before), moves_on, day)
+    moves_on = day - timedelta(days=draw.randrange(4, 15))
+    return Plan(report, moves_on, None if fate >= 0.25 else _moved(day, shift))
 
 
-def _moved(day: date, sessions: int, not_before: date) -> date:
-    """Give the day some sessions away, and never one before the change is told."""
+def _filed_at(seed: int, symbol: str, ends: date) -> datetime | None:
+    """Give when EDGAR in the box accepts a company's results of a quarter, where it does."""
+    year, month = (ends.year + 1, 1) if ends.month == 12 else (ends.year, ends.month + 1)
+    return results_filed_at(seed, symbol, year, month)
+
+
+def _time(filed: datetime | None, usual: str) -> str:
+    if filed is None:
+        return usual
+    if filed.time() < OPEN:
+        return "time-pre-market"
+    return "time-after-hours" if filed.time() >= CLOSE else "time-not-supplied"
+
+
+def _moved(day: date, sessions: int) -> date:
+    """Give the day some sessions away."""
     for _ in range(abs(sessions)):
         day = next_session(day) if sessions > 0 else previous_session(day)
-    return max(day, _session_from(not_before + timedelta(days=1)))
+    return day
 
 
 def _quarter_ends(seed: int, symbol: str, first: date, last: date) -> Iterator[date]:

@@ -234,7 +234,8 @@ def _take_down(
     """Hold what the calendars say against the book; give the keys that they confirm."""
     found = [item for item in reconcile(calendars.rows) if item.report_date >= today]
     near = [item for item in found if item.report_date <= last]
-    sized = [(-item.market_cap, item.symbol) for item in near if item.market_cap is not None]
+    others = (item for item in near if item.symbol not in own)
+    sized = [(-item.market_cap, item.symbol) for item in others if item.market_cap is not None]
     chosen = own | {symbol for _, symbol in sorted(sized)[:LARGEST]}
     whole = frozenset(calendars.whole)
     confirmed: set[str] = set()

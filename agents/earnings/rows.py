@@ -23,7 +23,7 @@ TIMES: Final[dict[str, When]] = {
     "amc": "after_close",
 }
 SYMBOL: Final = re.compile(r"[A-Z][A-Z0-9.\-]{0,11}")
-_MONEY: Final = re.compile(r"(-?)\$?(-?\d{1,3}(?:,\d{3})+|-?\d{1,15})?(\.\d{1,8})?")
+_MONEY: Final = re.compile(r"(-?\$?|\$-)(\d{1,3}(?:,\d{3})+|\d{1,15})?(\.\d{1,8})?")
 _MONTHS: Final = (
     "Jan",
     "Feb",
@@ -69,8 +69,8 @@ def money(text: Any) -> float | None:
     found = _MONEY.fullmatch(body)
     if found is None or not (found[2] or found[3]):
         return None
-    value = float(f"{found[1]}{found[2] or '0'}{found[3] or ''}".replace(",", "").replace("--", ""))
-    return -value if negative else value
+    value = float(f"{found[2] or '0'}{found[3] or ''}".replace(",", ""))
+    return -value if negative or "-" in found[1] else value
 
 
 def day(text: Any) -> date | None:
