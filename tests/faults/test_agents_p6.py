@@ -15,6 +15,7 @@ import pytest
 
 from relentless.agents.base import Collected
 from relentless.configs import freshness
+from relentless.configs.releases import SERIES
 from relentless.mcp_server.coordinator import TIMES
 from relentless.models.fold import fold
 from relentless.proto.daily import Quality
@@ -52,6 +53,8 @@ FEEDS = {
 }
 """What each agent feeds; FredAgent all the rest. A test holds it against a fold without the agent.
 "earnings" and "events" are the dates ahead, by symbol and over all."""
+PLACES = {"FredAgent": [("/fred/", f"series_id={name}&") for name in SERIES]}
+"""Where an agent's requests can be told apart, so that several faults can be played at once."""
 PASSING = ("rate_limited", "server_error", "unavailable", "cut_body", "slow_body", "hang")
 """Kinds that a retry overcomes."""
 LASTING = (
@@ -70,45 +73,58 @@ SEVEN = (
 )
 
 
-def draw(source, names):
-    """Draw one morning's sabotage, and the faults in it."""
-    hanging, raising = source.sample(names, 2)
-    spared = source.choice([name for name in names if name not in (hanging, raising)] or names)
-    last = len(MOMENTS) - 1
-    faults = {}
-    drawn = []
-    for number in range(last):
-        for name in names:
-            if name == spared or source.random() < 0.25:
-                continue
-            if source.random() < 0.5:
-                kind = source.choice(PASSING)
-                path = source.choice(SOURCES[name])
-                count = 1 if kind == "hang" else source.choice((1, 2))
-                fault = Fault(
-                    path=path,
-                    kind=kind,
-                    count=count,
-                    retry_after=0,
-                    seconds=1.2 * TIMEOUT_S if kind == "hang" else 0.005,
-                )
-                faults.setdefault(number, []).append(fault)
-            else:
-                kind = source.choice(LASTING)
-                wait = source.choice((None, 0, 600))
-                faults.setdefault(number, []).extend(
-                    Fault(path=path, kind=kind, count=None, retry_after=wait, seconds=0.001)
-                    for path in SOURCES[name]
-                )
-            drawn.append(kind)
-    return (
-        Sabotage(
-            faults,
-            hangs=(hanging, source.randrange(last)),
-            raises=(raising, source.randrange(last)),
-            outlives_grace=source.random() < 0.3,
-        ),
-        drawn,
+def due(clean, name, number):
+    """Say whether an agent runs before a moment, and after the one before."""
+    after = MOMENTS[number - 1] if number else None
+    return any(
+        (after is None or at > after) and at <= MOMENTS[number] for at in clean.reports[name]
+    )
+
+
+def endless(source, kinds):
+    """Give kinds in a random order, each as often as the others."""
+    while True:
+        yield from source.sample(kinds, len(kinds))
+
+
+def draw(source, clean, passing, lasting):
+    """Draw one morning's sabotage, and the kinds of its faults."""
+    names = sorted(clean.reports)
+    slots = [(name, n) for name in names for n in range(len(MOMENTS) - 1) if due(clean, name, n)]
+    hangs = source.choice(slots)
+    raises = source.choice([slot for slot in slots if slot[0] != hangs[0]])
+    free = [name for name in names if name not in (hangs[0], raises[0])]
+    spared = source.choice(free) if len(free) > 1 else None
+    faults, drawn = {}, []
+    for name, number in slots:
+        if name == spared or source.random() < 0.25:
+            continue
+        plan = faults.setdefault(number, [])
+        if source.random() < 0.5:  # for a while: a retry overcomes it
+            places = PLACES.get(name)
+            chosen = source.sample(places, 5) if places else [(source.choice(SOURCES[name]), "")]
+            for path, query in chosen:
+                drawn.append(next(passing))
+                plan.append(passing_fault(source, drawn[-1], path, query))
+        else:  # until the next moment: everything that the agent asks
+            drawn.append(next(lasting))
+            wait = source.choice((None, 0, 600))
+            plan += [
+                Fault(path=path, kind=drawn[-1], count=None, retry_after=wait, seconds=0.001)
+                for path in SOURCES[name]
+            ]
+    return Sabotage(faults, hangs, raises, outlives_grace=source.random() < 0.3), drawn
+
+
+def passing_fault(source, kind, path, query):
+    """Give a fault that hits one request or two, fewer than the tries of a call."""
+    return Fault(
+        path=path,
+        query=query,
+        kind=kind,
+        count=1 if kind == "hang" else source.choice((1, 2)),
+        retry_after=0,
+        seconds=1.2 * TIMEOUT_S if kind == "hang" else 0.005,
     )
 
 
@@ -215,15 +231,12 @@ async def test_a_failing_agent_blocks_nobody(tmp_path, keys, soak):
         async with theatre(tmp_path, keys) as stage:
             clean = await stage.morning()
             assert not clean.hurt[-1], clean.reports
-            names = sorted(clean.reports)
+            passing, lasting = endless(source, PASSING), endless(source, LASTING)
             while len(injected) < wanted:
-                sabotage, drawn = draw(source, names)
+                sabotage, drawn = draw(source, clean, passing, lasting)
                 morning = await stage.morning(sabotage)
                 for name, number in (sabotage.hangs, sabotage.raises):
-                    due = [at for at in clean.reports[name] if at <= MOMENTS[number]]
-                    before = MOMENTS[number - 1] if number else None
-                    if any(before is None or at > before for at in due):
-                        assert name in morning.hurt[number]
+                    assert name in morning.hurt[number]
                 check(clean, morning)
                 injected += drawn
             assert stage.played >= len(injected) / 2
