@@ -236,8 +236,9 @@ def _take_down(
     near = [item for item in found if item.report_date <= last]
     others = (item for item in near if item.symbol not in own)
     sized = [(-item.market_cap, item.symbol) for item in others if item.market_cap is not None]
-    chosen = own | {symbol for _, symbol in sorted(sized)[:LARGEST]}
     whole = frozenset(calendars.whole)
+    largest = sorted(sized)[:LARGEST] if nasdaq.SOURCE in whole else []  # a part ranks nothing
+    chosen = own | {symbol for _, symbol in largest}
     confirmed: set[str] = set()
     named: set[str] = set()
     for item in found:
