@@ -2,8 +2,8 @@
 
 The clock stands unless the test moves it: to 05:25, where the agents catch up with what was due,
 past each context's moment, and at last to the next morning, by when whoever failed has been due
-again. Of each schedule the times of day are kept: what is asked every half hour all day long would be
-the same again. The way to the hub is a call; its exchange, registry, coordinator and fold are the real ones.
+again. Of each schedule the times of day are kept: what is asked every half hour would be the same
+again. The way to the hub is a call; its exchange, registry, coordinator and fold are the real ones.
 """
 
 import asyncio
