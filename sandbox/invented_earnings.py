@@ -1,7 +1,7 @@
 """Earnings dates invented as a pure function of seed, symbol and quarter.
 
-A company's fiscal quarters end in the same month of every three (the run's own with the year's), and
-it reports 10 to 40 days after, always about as long after and mostly at the same time of day.
+A company's fiscal quarters end in the same month of every three (the run's own with the year's). It
+reports 10 to 40 days after, always about as long after and mostly at the same time of day.
 Calendars are rewritten: one date in four moves by some sessions on some day before it, one in forty
 vanishes, and Alpha Vantage hears of either two days after Nasdaq. What a calendar says on a day is
 the state at that day's beginning (midnight Eastern), so that it says the same all day. The run's
