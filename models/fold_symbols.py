@@ -23,6 +23,7 @@ _EASTERN = ZoneInfo("America/New_York")
 _SENTIMENT = {"positive": 1.0, "neutral": 0.0, "negative": -1.0}
 _REPORT_TIME = {"before_open": time(8), "during": time(12), "after_close": time(16, 5)}
 _UNKNOWN_REPORT_TIME = time(0)
+_NOT_AHEAD = ("cancelled", "reported")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +107,18 @@ def report_at(context: Mapping[str, Any]) -> datetime:
 def earnings_ahead(
     items: Iterable[Item], *, as_of: datetime, trading_date: date, horizon: timedelta
 ) -> tuple[dict[str, tuple[ScheduledEvent, ...]], list[Item]]:
-    """Give the reports from the trading date to the horizon, by symbol, and their messages."""
+    """Give the reports from the trading date to the horizon, by symbol, and their messages.
+
+    One that was cancelled, or that has been made, lies no longer ahead.
+    """
     events: dict[str, list[ScheduledEvent]] = {}
     used = []
     for item in items:
         context = item.context
         day = date.fromisoformat(context["report_date"])
         if item.expired(as_of) or not trading_date <= day <= trading_date + horizon:
+            continue
+        if context.get("status") in _NOT_AHEAD:
             continue
         used.append(item)
         quarter = context.get("fiscal_quarter")

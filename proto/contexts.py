@@ -227,13 +227,32 @@ class Insider(Frozen):
 
 
 class EarningsCalendar(Frozen):
-    """One expected earnings report."""
+    """One earnings report of one company's quarter: expected, moved, cancelled, or made."""
 
     symbol: Symbol
     report_date: date
     when: Literal["before_open", "after_close", "during", "unknown"] = "unknown"
     fiscal_quarter: Short | None = None
+    """The month in which the quarter ends: "2013-09"."""
     eps_estimate: float | None = None
+    status: Literal["expected", "moved", "cancelled", "reported"] = "expected"
+    """``moved``: another date than was said before. ``reported``: EDGAR accepted an 8-K of it."""
+    trading_days_ahead: Annotated[int, Field(ge=0)] | None = None
+    """Sessions from the run's day to the report; 0 is that day. None past the exchange table."""
+    confidence: Unit | None = None
+    other_date: date | None = None
+    """What another calendar says, where the two do not agree."""
+    previous_report_date: date | None = None
+    """The date that was said before it was moved."""
+    revisions: Annotated[int, Field(ge=0)] | None = None
+    """How often the date has moved since it was first seen."""
+    first_seen_at: AwareDatetime | None = None
+    """The run that first saw this date, time of day, estimate and status."""
+    reported_at: AwareDatetime | None = None
+    """EDGAR's acceptance of the 8-K."""
+    accession: Annotated[str, Field(pattern=r"^\d{10}-\d{2}-\d{6}$")] | None = None
+    sources: tuple[Short, ...] = ()
+    """Which calendars say so."""
 
 
 class EconomicCalendar(Frozen):

@@ -307,3 +307,23 @@ def _filed(
         document=text.encode(),
         origin=Origin.SYNTHETIC,
     )
+
+
+def results_filed_at(seed: int, symbol: str, year: int, month: int) -> datetime | None:
+    """Give when a company files its results (8-K item 2.02) in a month, from the tenth day on.
+
+    For the calendars, which expect the report there; None for a month without one.
+    """
+    drawn = _month(seed, symbol, year, month)
+    first = next(n for n in range(1, 8) if is_business_day(date(year, month, n)))
+    tenth = date(year, month, first)
+    for _ in range(9):
+        tenth = next_business_day(tenth)
+    found = [
+        at
+        for day, filed in drawn.items()
+        if day >= tenth
+        for _, items, at in filed
+        if "2.02" in items
+    ]
+    return min(found, default=None)

@@ -21,6 +21,8 @@ from relentless.proto.messages import ContextMessage
 
 MAX_MESSAGES: Final = 10_000
 """Of one run."""
+MAX_ERROR: Final = 200
+"""Characters of a failed run's reason: the hub refuses a report with more."""
 BACKLOG: Final = 64
 """Missed nominal times that are still run, the newest ones."""
 CANCEL_GRACE_S: Final = 1.0
@@ -80,7 +82,7 @@ class Worker:
             collected = await self._bounded(self.make_run(scheduled_at))
         except Exception as caught:
             code = caught.code if isinstance(caught, RelentlessError) else type(caught).__name__
-            error = f"{code}: {caught}"[:500]
+            error = f"{code}: {caught}".strip()[:MAX_ERROR]
         report = LastRun(
             scheduled_at=scheduled_at,
             finished_at=max(self.clock.now(), scheduled_at),

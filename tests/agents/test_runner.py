@@ -151,7 +151,7 @@ async def test_an_agent_registers_before_it_has_run_and_keeps_its_lease(tmp_path
 
 
 async def raises(self, run):
-    raise RuntimeError("bad day")
+    raise RuntimeError("bad day" + "!" * 700)
 
 
 async def hangs(self, run):
@@ -210,7 +210,7 @@ async def test_a_failing_agent_blocks_nobody(tmp_path, soak, monkeypatch):
         released.set()
     for name in BAD:
         assert {r["status"] for r in hub.reports[name]} == {"failed"}
-        assert all(r["error"] for r in hub.reports[name])
+        assert all(0 < len(r["error"]) <= 200 for r in hub.reports[name]), "the hub refuses it"
         assert name not in hub.messages
     for name in ("Good", "Better"):
         assert {r["status"] for r in hub.reports[name]} == {"ok"}
