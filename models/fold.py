@@ -27,7 +27,7 @@ from relentless.proto.contexts import Topic
 from relentless.proto.daily import DailyContext, Quality, ScheduledEvent, SymbolContext
 from relentless.proto.messages import ContextMessage
 
-FOLD_VERSION = 1
+FOLD_VERSION = 2
 """Raised whenever the same messages would give other values."""
 
 EXTRA_FEATURES: tuple[str, ...] = (
