@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from relentless.configs.clock import RunClock
+from relentless.proto.contexts import AGENT_TOPICS
 from relentless.proto.errors import InvalidSettings
 
 HERE = Path(__file__).resolve().parent
@@ -70,7 +71,7 @@ class HubSettings(Section):
     agent_lease_s: Seconds = 60.0
     build_grace_s: Seconds = 30.0
     """Wall seconds that a scheduled build waits for the agents that were due before it."""
-    expected_agents: tuple[str, ...] = ("FredAgent", "CongressAgent")
+    expected_agents: tuple[str, ...] = tuple(AGENT_TOPICS)
     """Agents that a scheduled build waits for also before they have registered."""
     allowed_hosts: tuple[str, ...] = ()
     """Further names by which clients reach the hub, for the check of the Host header."""
