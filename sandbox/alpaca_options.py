@@ -3,7 +3,8 @@
 The feed is ``indicative``: 15 minutes late. Greeks and implied volatility are absent where a
 contract did not trade or is not known; open interest is nowhere. Without both key headers the
 answer is 403. Pages hold ``limit`` items and name the next page; a bar or a trade exists only where
-something traded. Snapshots are of the run's symbols.
+something traded, and its price is the session's theoretical close: nothing is drawn within a day.
+Snapshots are of the run's symbols.
 
 Not in the box: ``opra``, bars of other lengths than a day, sorting, filters by strike or expiry.
 They are answered with 400.
@@ -111,11 +112,12 @@ def _bars(world: World, request: Request) -> dict[str, Any]:
         at = iso(datetime.combine(day, time(), EASTERN))
         for underlying, names in asked.items():
             volumes = invented.daily_volumes(world.seed, underlying, day)
+            prices = invented.closing_prices(world.seed, underlying, day)
             for name in names:
                 if name in volumes:
                     volume, trades = volumes[name]
-                    price = {"o": 1.0, "h": 1.0, "l": 1.0, "c": 1.0, "vw": 1.0}
-                    rows.append((name, {"t": at, **price, "v": volume, "n": trades}))
+                    bar = dict.fromkeys(("o", "h", "l", "c", "vw"), prices[name])
+                    rows.append((name, {"t": at, **bar, "v": volume, "n": trades}))
     return _series(request, "bars", rows)
 
 
@@ -131,6 +133,7 @@ def _trades(world: World, request: Request) -> dict[str, Any]:
             listed = invented.contracts(underlying, day)
             wanted = set(names)
             found = invented.tape(world.seed, underlying, day)
+            prices = invented.closing_prices(world.seed, underlying, day)
             prints = zip(
                 *(array.tolist() for array in (found.contracts, found.seconds, found.sizes)),
                 strict=True,
@@ -138,8 +141,9 @@ def _trades(world: World, request: Request) -> dict[str, Any]:
             for place, second, size in prints:
                 at = midnight + timedelta(seconds=second)
                 if listed.names[place] in wanted and start <= at <= end:
-                    row = {"c": "a", "p": 1.0, "s": size, "t": iso(at), "x": "C"}
-                    rows.append((listed.names[place], row))
+                    name = listed.names[place]
+                    row = {"c": "a", "p": prices[name], "s": size, "t": iso(at), "x": "C"}
+                    rows.append((name, row))
     return _series(request, "trades", rows)
 
 

@@ -26,13 +26,8 @@ from starlette.routing import BaseRoute, Route
 from relentless.configs.clock import EASTERN
 from relentless.proto.contexts import Origin
 from relentless.sandbox import edgar_views as views
-from relentless.sandbox.edgar_filings import (
-    Company,
-    Docket,
-    company,
-    is_business_day,
-    others,
-)
+from relentless.sandbox.edgar_filings import Docket
+from relentless.sandbox.filers import Company, company, is_business_day, others
 from relentless.sandbox.filings import Filed
 from relentless.sandbox.world import ORIGIN_HEADER, World
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
 from relentless.configs.clock import EASTERN
-from relentless.sandbox.edgar_filings import Company
+from relentless.sandbox.filers import Company
 from relentless.sandbox.filings import Filed
 
 RECENT: Final = 25

@@ -222,13 +222,21 @@ async def _spoil(fault: Fault, caught: _Body, send: Send) -> None:
     await send({"type": "http.response.body", "body": content})
 
 
+def _document(content: bytes) -> "etree._Element | None":
+    """Read a body that is XML; None for anything else."""
+    try:
+        return etree.fromstring(content, etree.XMLParser(resolve_entities=False, no_network=True))
+    except (etree.XMLSyntaxError, ValueError):
+        return None
+
+
 def _emptied(content: bytes) -> bytes:
     """Give a JSON object with every list in it empty, or a feed without entries.
 
     The counts stay. A table in text keeps its first line.
     """
-    if content.lstrip().startswith(b"<"):
-        root = etree.fromstring(content, etree.XMLParser(resolve_entities=False, no_network=True))
+    root = _document(content)
+    if root is not None:
         for element in root.xpath("//*[local-name()='item' or local-name()='entry']"):
             element.getparent().remove(element)
         for element in root.xpath("//*[local-name()='urlset']/*"):

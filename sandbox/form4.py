@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Final
 
 from relentless.configs.clock import EASTERN
-from relentless.sandbox import edgar_filings as edgar
+from relentless.sandbox import filers
 from relentless.sandbox.filings import Filed
 from relentless.sandbox.form4_xml import Line, Paper, Person, write
 from relentless.sandbox.world import World
@@ -31,7 +31,7 @@ CHANCE: Final = 0.3
 AMENDED_AFTER: Final = 2
 """Business days."""
 _FIRST_NUMBER: Final = 600
-"""Of a day's Forms 4 (``edgar_filings.accession``)."""
+"""Of a day's Forms 4 (``filers.accession``)."""
 _STREAM: Final = 7
 """Of the companies' draws: one whose shipped day holds purchases, sales and planned sales."""
 _NAMES: Final = ("Able", "Baker", "Carver", "Draper", "Easton", "Fowler")
@@ -61,7 +61,7 @@ _SHAPES: Final = (
 
 def filed_on(world: World, day: date) -> list[Filed]:
     """Give the Forms 4 accepted on a day: the same whenever they are asked for."""
-    if not edgar.is_business_day(day):
+    if not filers.is_business_day(day):
         return []
     return [*_own(world.seed, world.symbols, day), *_others(world.seed, world.symbols, day)]
 
@@ -71,7 +71,7 @@ def filed_about(world: World, symbol: str, first: date, last: date) -> list[File
 
     They are those of :func:`filed_on` for every day between the two, in order.
     """
-    company = edgar.company(symbol)
+    company = filers.company(symbol)
     found: list[Filed] = []
     month = first.replace(day=1)
     while company is not None and symbol in world.symbols and month <= last:
@@ -101,14 +101,14 @@ def _others(seed: int, symbols: tuple[str, ...], day: date) -> tuple[Filed, ...]
 
 
 @lru_cache(maxsize=64)
-def _companies(symbols: tuple[str, ...]) -> "tuple[edgar.Company, ...]":
-    return tuple(made for symbol in symbols if (made := edgar.company(symbol)))
+def _companies(symbols: tuple[str, ...]) -> "tuple[filers.Company, ...]":
+    return tuple(made for symbol in symbols if (made := filers.company(symbol)))
 
 
 @lru_cache(maxsize=4_096)
 def _planned(seed: int, symbol: str, year: int, month: int) -> dict[date, tuple[Paper, ...]]:
     """Draw what the insiders of a run's company report in a month, by day."""
-    company = edgar.company(symbol)
+    company = filers.company(symbol)
     if company is None:
         return {}
     habits = random.Random(f"{seed}:form4.{_STREAM}:{symbol}")  # noqa: S311
@@ -144,11 +144,11 @@ def _market(seed: int, day: date) -> dict[date, tuple[Paper, ...]]:
     draw = random.Random(f"{seed}:form4:market:{day}")  # noqa: S311
     made: list[tuple[date, Paper]] = []
     for _ in range(MARKET_A_DAY):
-        company = edgar.others()[draw.randrange(edgar.OTHERS)]
+        company = filers.others()[draw.randrange(filers.OTHERS)]
         shape, who = draw.choices(*_shapes())[0], draw.randrange(6)
         made += _papers(seed, company, shape, who, day, draw)
     month = random.Random(f"{seed}:form4:cluster:{day.year}-{day.month}")  # noqa: S311
-    company = edgar.others()[3 * month.randrange(edgar.OTHERS // 3)]  # one that is listed
+    company = filers.others()[3 * month.randrange(filers.OTHERS // 3)]  # one that is listed
     days = _business_days(day.year, day.month)
     first = len(days) - 3 - month.randrange(5)
     if day in days[first : first + 3]:
@@ -162,7 +162,7 @@ def _shapes() -> tuple[list[str], list[int]]:
 
 
 def _papers(
-    seed: int, company: "edgar.Company", shape: str, who: int, day: date, draw: random.Random
+    seed: int, company: "filers.Company", shape: str, who: int, day: date, draw: random.Random
 ) -> Iterator[tuple[date, Paper]]:
     """Write the filings of one event, each with the day on which it is accepted."""
     people = _people(company)
@@ -238,7 +238,7 @@ def _no_trade(paper: Paper, shape: str, like: Line) -> Paper:
 
 def _numbered(seed: int, papers: Sequence[Paper], day: date, first: int) -> tuple[Filed, ...]:
     return tuple(
-        _filed(paper, day, edgar.accession(day, number), seed)
+        _filed(paper, day, filers.accession(day, number), seed)
         for number, paper in enumerate(papers, first)
     )
 
@@ -251,7 +251,7 @@ def _filed(paper: Paper, day: date, accession: str, seed: int) -> Filed:
         accession=accession,
         form=paper.form,
         accepted_at=at,
-        filed=edgar.filing_date(at, until_ten=True),
+        filed=filers.filing_date(at, until_ten=True),
         parties=(("Issuer", paper.issuer_cik, paper.issuer), *owners),
         items=(),
         document=write(paper),
@@ -259,7 +259,7 @@ def _filed(paper: Paper, day: date, accession: str, seed: int) -> Filed:
 
 
 @lru_cache(maxsize=1_024)
-def _people(company: "edgar.Company") -> tuple[Person, ...]:
+def _people(company: "filers.Company") -> tuple[Person, ...]:
     """Give the six insiders of a company, invented by name."""
 
     def person(number: int, **ties: bool | str) -> Person:
@@ -277,7 +277,7 @@ def _people(company: "edgar.Company") -> tuple[Person, ...]:
     )
 
 
-def _symbol(company: "edgar.Company", draw: random.Random) -> str:
+def _symbol(company: "filers.Company", draw: random.Random) -> str:
     """Write a symbol as filers do."""
     chance = draw.random()
     if not company.ticker:
@@ -298,17 +298,17 @@ def _price(seed: int, cik: int, day: date) -> float:
 def _business_days(year: int, month: int) -> list[date]:
     first = date(year, month, 1)
     days = [d for n in range(31) if (d := first + timedelta(days=n)).month == month]
-    return [day for day in days if edgar.is_business_day(day)]
+    return [day for day in days if filers.is_business_day(day)]
 
 
 def _before(day: date, steps: int) -> date:
     while steps:
         day -= timedelta(days=1)
-        steps -= edgar.is_business_day(day)
+        steps -= filers.is_business_day(day)
     return day
 
 
 def _after(day: date, steps: int) -> date:
     for _ in range(steps):
-        day = edgar.next_business_day(day)
+        day = filers.next_business_day(day)
     return day

@@ -18,7 +18,8 @@ from functools import lru_cache
 from typing import Final
 
 from relentless.configs.sessions import CLOSE, OPEN, is_session, next_session, previous_session
-from relentless.sandbox.edgar_filings import FUNDS, results_filed_at
+from relentless.sandbox.edgar_filings import results_filed_at
+from relentless.sandbox.filers import FUNDS
 
 OTHERS: Final = 240
 """Invented companies beside the run's own."""

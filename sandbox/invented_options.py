@@ -199,6 +199,16 @@ def daily_volumes(seed: int, symbol: str, session: date) -> dict[str, tuple[int,
     return {listed.names[i]: (int(volumes[i]), int(trades_[i])) for i in np.flatnonzero(volumes)}
 
 
+@lru_cache(maxsize=1024)
+def closing_prices(seed: int, symbol: str, session: date) -> dict[str, float]:
+    """Give each contract's theoretical price at a session's close, at least a cent."""
+    listed = contracts(symbol, session)
+    spot = round(price_at(seed, session, symbol, _close_minute(session)), 2)
+    theo, _ = black_scholes(listed, spot, volatility(seed, symbol, session, listed, spot))
+    prices = np.maximum(np.round(theo, 2), 0.01).tolist()
+    return dict(zip(listed.names, prices, strict=True))
+
+
 def open_interest(seed: int, symbol: str, close: date, listed: Listed) -> Ints:
     """Give the open interest at a close; it grows with the time that a contract was listed."""
     how = listing(symbol)

@@ -29,8 +29,9 @@ WHOLE_DAY: Final = 200
 """Forms 4 of a day up to which the market is read whole."""
 SAMPLE: Final = 8
 """One issuer in so many stands for the market on busier days."""
-INDEX_DAYS: Final = 8
-"""Days of the index a run, the newest first: a first start takes three runs for the window."""
+INDEX_DAYS: Final = 31
+"""Days of the index a run, the newest first: the whole window, so that a first run is a whole one
+where its filings are not too many to read."""
 LATE_DAYS: Final = 3
 """A day without an index after so many days was a holiday."""
 FEED_REACH: Final = timedelta(hours=12)

@@ -25,8 +25,8 @@ from relentless.models.fold_select import select
 from relentless.models.fold_symbols import earnings_ahead
 from relentless.proto.contexts import Origin, Topic
 from relentless.proto.errors import InvalidInput
-from relentless.sandbox.edgar_filings import FUNDS
 from relentless.sandbox.faults import KINDS, Fault
+from relentless.sandbox.filers import FUNDS
 from relentless.sandbox.invented_earnings import companies, plan
 from relentless.sandbox.server import build, serve
 

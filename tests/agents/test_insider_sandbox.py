@@ -21,7 +21,7 @@ from relentless.configs.clock import ManualClock
 from relentless.models.fold_select import select
 from relentless.proto.contexts import Origin, Topic
 from relentless.proto.errors import SourceMalformed
-from relentless.sandbox import edgar_filings, form4
+from relentless.sandbox import filers, form4
 from relentless.sandbox.faults import KINDS, Fault
 from relentless.sandbox.server import build, serve
 
@@ -132,7 +132,7 @@ async def test_the_messages_are_those_of_the_filings_worked_out_without_a_wire(t
         day += timedelta(days=1)
     as_of = eastern("2013-10-07 05:00")
     expected = {cik: issuer_signal(of, as_of) for cik, of in reports.items()}
-    listed = {c.cik for c in edgar_filings.others() if c.ticker} | set(OWN.values())
+    listed = {c.cik for c in filers.others() if c.ticker} | set(OWN.values())
     scores = {cik: s.score for cik, s in expected.items() if s is not None and cik in listed}
     assert {m.context["cik"]: m.context["score"] for m in collected.messages} == scores
     assert collected.gaps == ()
@@ -169,7 +169,7 @@ async def test_poison_in_everything_that_is_known_later_changes_nothing(
     def poisoned(filings):
         return [
             filed
-            if edgar_filings.public_at(filed) <= as_of
+            if filers.public_at(filed) <= as_of
             else replace(filed, document=filed.document.replace(b"<value>", b"<value>9"))
             for filed in filings
         ]

@@ -14,7 +14,7 @@ from relentless.agents.sec import agent as module
 from relentless.agents.sec import headers as headers_module
 from relentless.configs.clock import EASTERN, ManualClock
 from relentless.proto.contexts import Origin
-from relentless.sandbox import edgar_filings, form4
+from relentless.sandbox import edgar_filings, filers, form4
 from relentless.sandbox.faults import KINDS, Fault
 from relentless.sandbox.filings import Filed
 from relentless.sandbox.server import build, serve
@@ -196,7 +196,7 @@ async def test_poison_in_everything_that_is_known_later_changes_nothing(
 
     def poisoned(filer, form, items, at, day, number):
         filed = real(filer, form, items, at, day, number)
-        if edgar_filings.public_at(filed) <= as_of:
+        if filers.public_at(filed) <= as_of:
             return filed
         party = ("Filer", filed.parties[0][1], "POISON")
         poison = (filed.accession, filed.form, at, filed.filed, (party,), ("4.02",), b"POISON")
@@ -218,7 +218,7 @@ async def test_poison_in_everything_that_is_known_later_changes_nothing(
 
 def form_4(number, parties, at="2013-10-04 16:30"):
     moment = eastern(at)
-    accession = edgar_filings.accession(moment.date(), 600 + number)
+    accession = filers.accession(moment.date(), 600 + number)
     document = b"<?xml version='1.0'?><ownershipDocument/>"
     return Filed(accession, "4", moment, moment.date(), parties, (), document)
 

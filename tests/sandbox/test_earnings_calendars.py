@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import httpx
 
 from relentless.configs.sessions import is_session
-from relentless.sandbox.edgar_filings import FUNDS
+from relentless.sandbox.filers import FUNDS
 from relentless.sandbox.invented_earnings import between, companies, plan
 from relentless.sandbox.world import ORIGIN_HEADER
 

@@ -12,7 +12,7 @@ import pytest
 from lxml import etree
 
 from relentless.configs.clock import EASTERN
-from relentless.sandbox import edgar_filings, form4
+from relentless.sandbox import edgar_filings, filers, form4
 from relentless.sandbox.filings import Filed
 
 from .conftest import Box
@@ -246,7 +246,7 @@ async def test_forms_4_stand_in_feed_index_and_both_submissions(
     box: MakeBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = datetime(2013, 10, 4, 20, 30, tzinfo=EASTERN)
-    accession = edgar_filings.accession(at.date(), 600)
+    accession = filers.accession(at.date(), 600)
     parties = (("Reporting", 9_899_999, "DOE JANE"), ("Issuer", 320193, "APPLE INC"))
     period = b"<periodOfReport>2013-10-02</periodOfReport>"
     xml = b'<?xml version="1.0"?><ownershipDocument>' + period + b"</ownershipDocument>"
