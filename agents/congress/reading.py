@@ -7,7 +7,7 @@ title may be empty; sponsors, titles and committees may be missing for hours on 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -209,8 +209,8 @@ def read_facts(
     detail: Any,
     actions: list[Any],
     committees: list[Any],
-    cosponsors: list[Any],
-    official_title: str,
+    cosponsors: Sequence[Any] = (),
+    official_title: str = "",
 ) -> Facts:
     """Put what is said of a bill together; what is missing stays None.
 

@@ -32,7 +32,7 @@ async def test_a_relevant_bill_becomes_a_message(make_run):
     assert context.stage == "passed_house"
     assert context.categories == ("finance",) and context.sectors_affected == ("Financials",)
     assert context.committees == ("House Budget Committee",)
-    assert (context.sponsor_party, context.cosponsors) == ("R", None)
+    assert (context.sponsor_party, context.cosponsors) == ("R", 0)
     assert str(context.introduced_date) == "2013-09-28"
     assert message.known_at == eastern("2013-09-30 00:00")
     assert message.observed_at == eastern("2013-09-29 00:00")
