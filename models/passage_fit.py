@@ -36,13 +36,13 @@ from relentless.models.passage_history import became_law, stages_of
 from relentless.models.passage_score import Scores, scores_of
 
 CONGRESSES = (113, 114, 115, 116)
-TERMS = 10_000
+TERMS = 16_000
 MIN_BILLS = 5
 """Bills in which a term must stand."""
 STRENGTH = 2.0
 """Inverse of the penalty."""
 STRUCTURE_SHARE = 0.5
-"""Scale of the structure and of the record before the fit: how hard the penalty presses them."""
+"""Scale of the structure before the fit: how hard the penalty presses on it."""
 
 Vector = NDArray[np.float64]
 
@@ -95,19 +95,26 @@ def records(rows: Rows) -> dict[str, dict[int, tuple[float, float]]]:
 
 
 def regression(rows: Rows) -> dict[str, NDArray[Any]]:
-    """Fit the title, structure and record; a training bill's record is of the other Congresses."""
+    """Fit the title, structure and record."""
+    return regression_and_chances(rows)[0]
+
+
+def regression_and_chances(rows: Rows) -> tuple[dict[str, NDArray[Any]], Vector]:
+    """Fit; give the arrays and what scikit-learn says of the bills that it was fitted on.
+
+    There a bill's record is of the other Congresses: its own would give the outcome away.
+    """
     from scipy import sparse  # type: ignore[import-untyped]
     from sklearn.feature_extraction import DictVectorizer
-    from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.feature_selection import chi2
     from sklearn.linear_model import LogisticRegression
 
     law, rate = rows.law, float(rows.law.mean())
     titles = [bill.title for bill in rows.bills]
-    counter = CountVectorizer(analyzer=terms, min_df=MIN_BILLS, binary=True)
-    counts = counter.fit_transform(titles)
-    telling = np.argsort(-chi2(counts, law)[0], kind="stable")[:TERMS]
-    vocabulary = sorted(counter.get_feature_names_out()[telling])
+    every = TfidfVectorizer(analyzer=terms, min_df=MIN_BILLS, sublinear_tf=True)
+    telling = np.argsort(-chi2(every.fit_transform(titles), law)[0], kind="stable")[:TERMS]
+    vocabulary = sorted(every.get_feature_names_out()[telling])
     words = TfidfVectorizer(analyzer=terms, vocabulary=vocabulary, sublinear_tf=True)
     of_titles = words.fit_transform(titles)
     names = DictVectorizer()
@@ -118,12 +125,12 @@ def regression(rows: Rows) -> dict[str, NDArray[Any]]:
         other = [v for c, v in by_sponsor.get(bill.sponsor, {}).items() if c != bill.congress]
         elsewhere.append(record(sum(b for b, _ in other), sum(w for _, w in other), rate))
     of_record = sparse.csr_matrix(np.array(elsewhere)[:, None])
-    matrix = sparse.hstack([of_titles, of_structure * STRUCTURE_SHARE, of_record * STRUCTURE_SHARE])
+    matrix = sparse.hstack([of_titles, of_structure * STRUCTURE_SHARE, of_record])
     model = LogisticRegression(C=STRENGTH, solver="liblinear", random_state=0, max_iter=1_000)
     model.fit(matrix.tocsr(), law)
     weights, split = model.coef_[0], len(vocabulary)
     told = {s: np.sum(list(v.values()), axis=0) for s, v in sorted(by_sponsor.items())}
-    return {
+    arrays = {
         "terms": _packed(vocabulary),
         "idf": words.idf_.astype(np.float32),
         "term_weights": weights[:split].astype(np.float32),
@@ -132,10 +139,11 @@ def regression(rows: Rows) -> dict[str, NDArray[Any]]:
         "sponsors": _packed(told),
         "records": np.array(list(told.values())).astype(np.uint16),
         "constants": np.array(
-            [model.intercept_[0], rate, weights[-1] * STRUCTURE_SHARE, 1.0, 0.0]
+            [model.intercept_[0], rate, weights[-1], 1.0, 0.0]
         ),
         "stages": np.tile([0.0, 1.0, 0.0], (len(STAGES), 1)),
     }
+    return arrays, np.asarray(model.predict_proba(matrix.tocsr())[:, 1])
 
 
 def fit(rows: Rows) -> dict[str, NDArray[Any]]:

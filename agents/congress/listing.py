@@ -104,10 +104,11 @@ class _Walk:
                 offset, before = max(0, offset - PAGE), set()
                 continue
             self._take(items, answer)
-            self._seen.update(names)
+            new = set(names) - self._seen
+            self._seen |= new
             at_end = offset + len(items) >= count
-            # A full last page whose records are not all was shifted: the rest stands behind it.
-            if at_end and (len(self._seen) >= count or len(items) < PAGE):
+            # A full last page with new records, and still not all: pages shifted, more stand behind.
+            if at_end and (len(self._seen) >= count or len(items) < PAGE or not new):
                 return count
             before = set(names)
             offset += max(len(items) - OVERLAP, 1)

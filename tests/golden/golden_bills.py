@@ -149,7 +149,7 @@ def legislation(folder, day):
     names = sorted({sector for bill in counted for sector in bill["sectors"]})
     total = {n: sum(bill["weight"] for bill in counted if n in bill["sectors"]) for n in names}
     past = sum(bill["stage"] not in ("introduced", "reported") for bill in counted)
-    risk = 1 - math.exp(-sum(bill["weight"] for bill in counted) / 10)
+    risk = 1 - math.exp(-sum(bill["weight"] for bill in counted) / 5)
     features = {
         "legislative_risk_score": said(risk, None, observed, known),
         "regulatory_change_probability": said(1 - nothing, None, observed, known),
@@ -157,4 +157,4 @@ def legislation(folder, day):
         "bills_past_a_chamber": said(float(past), None, observed, known),
     }
     pending = [bill["id"] for bill in counted[:50]]
-    return features, pending, {name: 1 - math.exp(-total[name] / 5) for name in names}
+    return features, pending, {name: 1 - math.exp(-total[name] / 2.5) for name in names}
