@@ -1,4 +1,4 @@
-"""How likely a bill is to become law: from its state at introduction, then from how far it came. Pure.
+"""How likely a bill is to become law: as introduced, then by how far it came. Pure.
 
 Logistic regression over the words of the official title, the committees and the make-up of the
 sponsors, fitted on the 113th to 116th Congress and shipped as ``passage.npz``. Below the Congress
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -69,10 +70,10 @@ def share_left(congress: int, day: date) -> float:
 def terms(title: str) -> list[str]:
     """Give a title's words and pairs of words; years and numbers count as such."""
     text = title.lower().replace(", and for other purposes", "")
-    text = re.sub(r"[’']s\b", "", text)
+    text = re.sub(r"[\u2019']s\b", "", text)
     text = re.sub(r"\b(19|20)\d\d\b", "yyyy", text)
     words = _TOKEN.findall(re.sub(r"\d+", "nn", text))
-    return words + [f"{first} {second}" for first, second in zip(words, words[1:], strict=False)]
+    return words + [f"{first} {second}" for first, second in pairwise(words)]
 
 
 def committee_name(name: str) -> str:

@@ -13,7 +13,6 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from relentless.models.passage import (
     Passage,
     read_rows,
     record,
-    share_left,
     structure,
     terms,
 )
@@ -54,7 +52,7 @@ class Rows:
     bills: list[Introduced] = field(default_factory=list)
     laws: list[bool] = field(default_factory=list)
     snapshots: list[list[tuple[str, float]]] = field(default_factory=list)
-    """Of each bill: (stage, share of the Congress left) on the first of each month while pending."""
+    """Of each bill: (stage, share of the Congress left) on the first of a month while pending."""
 
     @property
     def congress(self) -> NDArray[Any]:
@@ -69,7 +67,11 @@ class Rows:
     def of(self, congresses: Iterable[int]) -> "Rows":
         """Give those of some Congresses."""
         keep = [n for n, bill in enumerate(self.bills) if bill.congress in set(congresses)]
-        return Rows(*([part[n] for n in keep] for part in (self.bills, self.laws, self.snapshots)))  # type: ignore[arg-type]
+        return Rows(
+            [self.bills[n] for n in keep],
+            [self.laws[n] for n in keep],
+            [self.snapshots[n] for n in keep],
+        )
 
 
 def read(paths: Iterable[Path]) -> Rows:
@@ -104,7 +106,7 @@ def regression_and_chances(rows: Rows) -> tuple[dict[str, NDArray[Any]], Vector]
 
     There a bill's record is of the other Congresses: its own would give the outcome away.
     """
-    from scipy import sparse  # type: ignore[import-untyped]
+    from scipy import sparse
     from sklearn.feature_extraction import DictVectorizer
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.feature_selection import chi2
@@ -138,9 +140,7 @@ def regression_and_chances(rows: Rows) -> tuple[dict[str, NDArray[Any]], Vector]
         "name_weights": (weights[split:-1] * STRUCTURE_SHARE).astype(np.float32),
         "sponsors": _packed(told),
         "records": np.array(list(told.values())).astype(np.uint16),
-        "constants": np.array(
-            [model.intercept_[0], rate, weights[-1], 1.0, 0.0]
-        ),
+        "constants": np.array([model.intercept_[0], rate, weights[-1], 1.0, 0.0]),
         "stages": np.tile([0.0, 1.0, 0.0], (len(STAGES), 1)),
     }
     return arrays, np.asarray(model.predict_proba(matrix.tocsr())[:, 1])
@@ -198,9 +198,7 @@ def _packed(names: Iterable[str]) -> NDArray[Any]:
     return np.frombuffer("\n".join(names).encode(), np.uint8)
 
 
-def stage_scores(
-    rows: Rows, chance: Callable[[Introduced, str, float], float]
-) -> Scores:
+def stage_scores(rows: Rows, chance: Callable[[Introduced, str, float], float]) -> Scores:
     """Score chances given the stage, over every bill's monthly snapshots."""
     said, law = [], []
     for bill, became, told in zip(rows.bills, rows.laws, rows.snapshots, strict=True):
@@ -225,7 +223,8 @@ def evaluate(rows: Rows, models: Mapping[str, Passage]) -> dict[str, Any]:
         memory = dict(zip(one.bills, chances.tolist(), strict=True))
         told["stages"][str(congress)] = {
             "model": stage_scores(
-                one, lambda b, s, t, m=model, k=memory: m.given_stage(k[b], s, t)  # type: ignore[misc]
+                one,
+                lambda b, s, t, m=model, k=memory: m.given_stage(k[b], s, t),  # type: ignore[misc]
             ).log_loss,
             "stage_rate": stage_scores(one, lambda b, s, t: STAGE_LAW_RATE[s]).log_loss,
         }

@@ -33,9 +33,8 @@ def stages_of(bill: Introduced, row: Mapping[str, str]) -> list[tuple[str, float
     ended = [row[name] for name in ("signed_date", "became_law_date", "vetoed_date") if row[name]]
     end = min([*ended, begins(bill.congress + 1).isoformat()])
     steps = [(row[f"{name}_date"], name) for name in _COLUMNS if _DAY.match(row[f"{name}_date"])]
-    for entry in row["versions"].split("|"):
-        if (found := _VERSION.search(entry)) and found[1] in _STEPS:
-            steps.append((found[2], _STEPS[found[1]]))
+    versions = [_VERSION.search(entry) for entry in row["versions"].split("|")]
+    steps += [(v[2], _STEPS[v[1]]) for v in versions if v and v[1] in _STEPS]
     told = []
     for day in _months(bill.day):
         if day.isoformat() > end:

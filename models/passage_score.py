@@ -12,6 +12,7 @@ import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def scores_of(law: NDArray[np.float64], chance: NDArray[np.float64]) -> Scores:
     found, seen = np.cumsum(hits[::-1]), np.cumsum(sizes[::-1])
     precision = float(np.sum(found / seen * hits[::-1]) / positives)
     bins = []
-    for low, high in zip(EDGES, EDGES[1:], strict=False):
+    for low, high in pairwise(EDGES):
         inside = (chance >= low) & ((chance < high) | (high == EDGES[-1]))
         if inside.any():
             bins.append(

@@ -107,7 +107,7 @@ class _Walk:
             new = set(names) - self._seen
             self._seen |= new
             at_end = offset + len(items) >= count
-            # A full last page with new records, and still not all: pages shifted, more stand behind.
+            # A full last page with new records, and still not all: pages shifted, read on.
             if at_end and (len(self._seen) >= count or len(items) < PAGE or not new):
                 return count
             before = set(names)

@@ -92,7 +92,10 @@ class Stub:
             return self._page("cosponsors", bill.cosponsors, query)
         if part == "titles":
             kinds = ("Display Title", "Official Title as Introduced")
-            said = [{"title": t, "titleType": k} for t, k in zip((bill.title, bill.official), kinds, strict=True)]
+            said = [
+                {"title": t, "titleType": k}
+                for t, k in zip((bill.title, bill.official), kinds, strict=True)
+            ]
             return self._page("titles", said, query)
         day = f"{bill.actions[0][0]}T16:00:00Z"
         said = [

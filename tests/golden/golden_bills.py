@@ -23,7 +23,7 @@ LAW_RATE = {
     "passed_both": 0.89,
     "presented": 0.91,
 }
-"""By which the agent ranks before it reads a bill's facts; the first 250 are scored by the model."""
+"""By which the agent ranks before it reads facts; the first 250 are scored by the model."""
 WEIGHT = {"finance": 1.0, "tax": 0.8, "regulation": 0.8, "healthcare": 0.6, "energy_climate": 0.6}
 WEIGHT |= {"trade": 0.6, "defense": 0.5, "infrastructure": 0.5}
 RULE_WEIGHT = {"regulation": 1.0, "finance": 0.5, "healthcare": 0.5, "energy_climate": 0.5}

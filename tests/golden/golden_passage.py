@@ -1,4 +1,4 @@
-"""The chance of passage worked out from the shipped coefficients, apart from the project's own code.
+"""The chance of passage from the shipped coefficients, by code that shares nothing with them.
 
 A part of golden_20131007.py. The rules are those of docs/agents/congress.md; of the recorded row
 only the columns of the first text are read. 113th Congress: the coefficients that never saw it.

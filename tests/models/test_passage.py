@@ -1,4 +1,4 @@
-"""The chance of passage: what it reads, how it moves, and that the committed figures are its own."""
+"""The chance of passage: what it reads, how it moves, and whether the figures are its own."""
 
 import gzip
 import json
