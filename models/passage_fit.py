@@ -34,12 +34,12 @@ from relentless.models.passage_history import became_law, stages_of
 from relentless.models.passage_score import Scores, scores_of
 
 CONGRESSES = (113, 114, 115, 116)
-TERMS = 16_000
+TERMS = 20_000
 MIN_BILLS = 5
 """Bills in which a term must stand."""
 STRENGTH = 2.0
 """Inverse of the penalty."""
-STRUCTURE_SHARE = 0.5
+STRUCTURE_SHARE = 0.35
 """Scale of the structure before the fit: how hard the penalty presses on it."""
 
 Vector = NDArray[np.float64]

@@ -21,8 +21,8 @@ LAW_CAPABLE = frozenset({"hr", "s", "hjres", "sjres"})
 """Types that can become law; simple and concurrent resolutions cannot."""
 MAX_COMMITTEES = 20
 _OFFICIAL = re.compile(
-    r"(to|a bill|an act|making|for the|joint resolution|a joint resolution|"
-    r"[a-z]+ing)\b(?!.*\bact of \d{4}$)",
+    r"to |a bill |an act |for the relief|(a )?joint resolution|"
+    r"(making|providing|proposing|disapproving|authorizing|appointing|approving) (?!.*\bact\b)",
     re.IGNORECASE,
 )
 
