@@ -48,7 +48,7 @@ OTHER_CATEGORY_WEIGHT = 0.2
 HALF_LIFE_DAYS = 30.0
 """A bill without an action counts half as much after so many days."""
 RISK_SCALE = 5.0
-"""Sum of weights at which the risk score reads 1 - 1/e; the 113th Congress ran from 1.3 to 14.4."""
+"""Sum of weights at which the risk score reads 1 - 1/e; the 113th Congress ran from 1.3 to 14.3."""
 SECTOR_SCALE = 2.5
 HORIZON_SHARE = 30.0 / 280.0
 """Share of a bill's chance that falls into the next 30 days: law took 280 days in the mean."""
