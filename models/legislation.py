@@ -47,9 +47,9 @@ REGULATION_WEIGHT: Mapping[str, float] = {
 OTHER_CATEGORY_WEIGHT = 0.2
 HALF_LIFE_DAYS = 30.0
 """A bill without an action counts half as much after so many days."""
-RISK_SCALE = 10.0
-"""Sum of weights at which the risk score reads 1 - 1/e; the 113th Congress ran from 3 to 14."""
-SECTOR_SCALE = 5.0
+RISK_SCALE = 5.0
+"""Sum of weights at which the risk score reads 1 - 1/e; the 113th Congress ran from 1.3 to 14.3."""
+SECTOR_SCALE = 2.5
 HORIZON_SHARE = 30.0 / 280.0
 """Share of a bill's chance that falls into the next 30 days: law took 280 days in the mean."""
 DECIMALS = 12
@@ -72,6 +72,8 @@ class Bill:
     rule_change: float
     latest_action_date: date
     sectors: tuple[str, ...]
+    text: str = ""
+    """The title in lower case: bills of one title are taken to carry one text."""
 
     @property
     def prominence(self) -> tuple[float, int]:
@@ -145,6 +147,7 @@ def read_bill(context: Mapping[str, Any], today: date) -> Bill | None:
         rule_change=_weight(fresh_chance, rules),
         latest_action_date=latest,
         sectors=tuple(context.get("sectors_affected") or ()),
+        text=str(context.get("title") or context["bill_id"]).lower(),
     )
 
 
@@ -172,10 +175,15 @@ def risk_score(bills: Sequence[Bill]) -> float:
 def rule_change_probability(bills: Sequence[Bill]) -> float:
     """Give the probability in [0, 1] that one or more change rules as law within 30 days.
 
-    ``1 - product of (1 - p)``: bills are taken as independent, which overstates it where several
-    carry the same text.
+    ``1 - product of (1 - p)``. Bills of the same title (companions in the two chambers, a bill
+    introduced again) count once, by the likeliest; the others are taken as independent, which
+    still overstates it where one text travels under several titles.
     """
-    return _saturated(-math.fsum(math.log1p(-bill.rule_change) for bill in bills))
+    texts: dict[str, float] = {}
+    for bill in bills:
+        text = bill.text or bill.bill_id
+        texts[text] = max(texts.get(text, 0.0), bill.rule_change)
+    return _saturated(-math.fsum(math.log1p(-p) for p in texts.values()))
 
 
 def sector_scores(bills: Iterable[Bill]) -> dict[str, float]:

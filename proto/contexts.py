@@ -72,6 +72,11 @@ class Legislation(Frozen):
     sectors_affected: tuple[Short, ...] = ()
     likelihood_pass: Unit | None = None
     market_impact: Score | None = None
+    """Direction x category weight x ``likelihood_pass``: a stated formula, not a fit."""
+    impact_parts: Annotated[dict[Short, float], Field(max_length=12)] | None = None
+    """What ``market_impact`` is made of, by name."""
+    likelihood_introduced: Unit | None = None
+    """The chance as introduced, before the stage and the time left count."""
 
 
 class Rates(Frozen):

@@ -60,6 +60,7 @@ def routes(world: World) -> list[BaseRoute]:
         f"{one}/committees": service.committees,
         f"{one}/cosponsors": service.cosponsors,
         f"{one}/subjects": service.subjects,
+        f"{one}/titles": service.titles,
         "/v3/{rest:path}": service.unknown,
     }
     return [Route(path, _endpoint(world, handler)) for path, handler in paths.items()]
@@ -171,6 +172,7 @@ class _Service:
                 "isOriginalCosponsor": True,
                 "party": party,
                 "sponsorshipDate": bill.first_day.isoformat(),
+                "sponsorshipWithdrawnDate": None,
             }
             for party in parties
         ]
@@ -184,6 +186,18 @@ class _Service:
             "request": _asked(request),
             "subjects": {"legislativeSubjects": []},
         }
+
+    def titles(self, request: Request) -> Mapping[str, Any]:
+        """Answer a bill's ``/titles``: the official one of its first text."""
+        bill = self._state(request).bill
+        items = [
+            {
+                "title": bill.title,
+                "titleType": "Official Title as Introduced",
+                "titleTypeCode": 6,
+            }
+        ]
+        return self._sub_list(request, "titles", items)
 
     def unknown(self, request: Request) -> Mapping[str, Any]:
         """Answer any other path."""

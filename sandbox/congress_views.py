@@ -56,6 +56,7 @@ def detail(state: State, root: str) -> dict[str, Any]:
         "sponsors": _sponsors(state, root),
         "subjects": {"count": 0, "url": f"{url}/subjects?format=json"},
         "title": bill.title,
+        "titles": {"count": 1, "url": f"{url}/titles?format=json"},
         "type": bill.kind.upper(),
         "updateDate": _timestamp(state),
         "updateDateIncludingText": _timestamp(state),

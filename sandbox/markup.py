@@ -14,6 +14,7 @@ _SINGULAR: Final = {
     "cosponsors": "item",
     "laws": "item",
     "sponsors": "item",
+    "titles": "item",
     "bills": "bill",
 }
 

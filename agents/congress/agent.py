@@ -9,7 +9,7 @@ out: such a bill is rebuilt from its actions known by then. The rules: docs/agen
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import ClassVar
 
 from relentless.agents.base import Agent, Collected, Gap, Run
@@ -20,9 +20,11 @@ from relentless.agents.congress.reading import NO_FACTS, SOURCE, Facts, Listed
 from relentless.agents.congress.shelf import Kept, Shelf
 from relentless.agents.congress.stages import Action, known_at, stage_of
 from relentless.configs.clock import EASTERN
+from relentless.models.impact import market_impact
 from relentless.models.legislation import number_order, relevance
-from relentless.proto.contexts import Legislation, Origin, Topic
-from relentless.proto.errors import SourceError
+from relentless.models.passage import STAGES, passage_of, share_left
+from relentless.proto.contexts import Legislation, Origin, Stage, Topic
+from relentless.proto.errors import SourceError, SourceRejected
 from relentless.proto.messages import ContextMessage, Evidence
 
 MAX_BILLS = 250
@@ -55,6 +57,15 @@ class Candidate:
         return (-(self.weight or 0.0), -day, number_order(self.listed.bill_id))
 
 
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """A bill's stage, and its chance to become law as introduced and now, where they are known."""
+
+    stage: Stage
+    introduced: float | None = None
+    now: float | None = None
+
+
 class CongressAgent(Agent):
     """The bills of the sitting Congress, from api.congress.gov v3."""
 
@@ -62,8 +73,8 @@ class CongressAgent(Agent):
     command: ClassVar[str] = "congress"
     topic: ClassVar[Topic] = Topic.LEGISLATION
     schedule: ClassVar[tuple[str, ...]] = ("05:10", "06:00")
-    timeout_s: ClassVar[float] = 900.0
-    """A first live sync asks some 800 times at 80 a minute."""
+    timeout_s: ClassVar[float] = 1_500.0
+    """A first live sync asks some 1,300 times at 80 a minute."""
 
     async def collect(self, run: Run) -> Collected:
         """Read the most relevant pending bills.
@@ -75,16 +86,18 @@ class CongressAgent(Agent):
         try:
             bills, gaps = await synced_list(source, shelf, congress_of(run.as_of), run.as_of)
         except SourceError as error:
-            return Collected(gaps=(Gap.of("bill list", error),))
+            return Collected(gaps=(refused_gap("bill list", error),))
         reader = Reader(source, shelf)
         candidates, lost = await self._candidates(run, reader, bills)
         pending = [candidate for candidate in candidates if candidate.weight is not None]
         chosen = sorted(pending, key=lambda candidate: candidate.order)[:MAX_BILLS]
         facts = await reader.read_all(candidate.listed for candidate in chosen)
         chosen += [candidate for candidate in candidates if candidate.weight is None]
+        known = [(one, facts.get(one.listed.bill_id) or one.rebuilt) for one in chosen]
+        chances = await asyncio.to_thread(_chances, known, run.as_of)
         messages = [
-            self._message(run, candidate, facts.get(candidate.listed.bill_id))
-            for candidate in chosen
+            self._message(run, candidate, kept, chance)
+            for (candidate, kept), chance in zip(known, chances, strict=True)
         ]
         gaps += [*lost, *reader.gaps()]
         return Collected(messages=tuple(messages), gaps=tuple(gaps))
@@ -109,28 +122,37 @@ class CongressAgent(Agent):
         gaps = [Gap("bills", "known_later", f"{too_many} not rebuilt")] if too_many > 0 else []
         return candidates, gaps
 
-    def _message(self, run: Run, candidate: Candidate, kept: Kept | None) -> ContextMessage:
+    def _message(
+        self, run: Run, candidate: Candidate, kept: Kept | None, chance: Chance
+    ) -> ContextMessage:
         """Write a bill's message, from its facts where they were read, else from the list."""
         listed = candidate.listed
-        kept = kept or candidate.rebuilt
         facts = kept.facts if kept else NO_FACTS
         history = _history(listed, facts, run.as_of)
         latest = history[-1]
         committees = facts.committees_by(run.as_of)
+        impact, parts = None, None
+        if chance.now is not None:
+            impact, parts = market_impact(listed.title, candidate.categories, chance.now)
         day = run.as_of.astimezone(EASTERN).date()
         return self.compose(
             run,
             Legislation(
                 bill_id=listed.bill_id,
                 title=listed.title[:2_000],
-                stage=stage_of(listed.kind, history),
+                stage=chance.stage,
                 latest_action=latest.text[:2_000],
                 latest_action_date=latest.day,
                 introduced_date=facts.introduced,
                 sponsor_party=facts.party,
                 committees=committees,
+                cosponsors=facts.cosponsors_by(run.as_of) if kept else None,
                 categories=candidate.categories,
                 sectors_affected=sectors_of(candidate.categories, committees),
+                likelihood_pass=chance.now,
+                likelihood_introduced=chance.introduced,
+                market_impact=impact,
+                impact_parts=parts,
             ),
             known_at=_known_at(listed, latest, run.as_of),
             observed_at=datetime.combine(latest.day, time(), EASTERN),
@@ -145,6 +167,38 @@ def congress_of(moment: datetime) -> int:
     first_year = local.year - 1 + local.year % 2
     begins = datetime(first_year, 1, 3, 12, tzinfo=EASTERN)
     return (first_year - 1789) // 2 + (1 if local >= begins else 0)
+
+
+def refused_gap(what: str, error: SourceError) -> Gap:
+    """Give the gap of an error; a refusal says what to do."""
+    gap = Gap.of(what, error)
+    if not isinstance(error, SourceRejected):
+        return gap
+    todo = {
+        403: "set CONGRESS_API_KEY to a valid key of api.data.gov",
+        404: "check the address under [sources.congress]",
+    }.get(error.status or 0, "check [sources.congress]")
+    return Gap(what, gap.reason, f"{todo}; {gap.detail}"[:200])
+
+
+def _chances(known: list[tuple[Candidate, Kept | None]], as_of: datetime) -> list[Chance]:
+    """Give every bill's chance; none where its facts are missing or it is pending no longer."""
+    today = as_of.astimezone(EASTERN).date()
+    return [_chance(candidate, kept, as_of, today) for candidate, kept in known]
+
+
+def _chance(candidate: Candidate, kept: Kept | None, as_of: datetime, today: date) -> Chance:
+    listed = candidate.listed
+    history = _history(listed, kept.facts if kept else NO_FACTS, as_of)
+    stage = stage_of(listed.kind, history)
+    bill = kept.facts.at_introduction(listed.bill_id) if kept else None
+    if bill is None or stage not in STAGES:
+        return Chance(stage)
+    model = passage_of(bill.congress)
+    introduced = model.at_introduction(bill)
+    return Chance(
+        stage, introduced, model.given_stage(introduced, stage, share_left(bill.congress, today))
+    )
 
 
 def _relevant(bills: tuple[Listed, ...]) -> list[tuple[Listed, tuple[str, ...]]]:

@@ -1,11 +1,22 @@
-"""Reading single bills: detail, actions and committees, kept on disk until the record changes."""
+"""Reading single bills, kept on disk until the record changes.
+
+Detail, actions and committees of each; cosponsors where the detail counts any, and the titles where
+the list shows a short title, which is not what the chance of passage was fitted on.
+"""
 
 import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
 from relentless.agents.base import Gap
-from relentless.agents.congress.reading import Listed, items_of, read_facts
+from relentless.agents.congress.reading import (
+    Listed,
+    has_cosponsors,
+    is_official,
+    items_of,
+    official_of,
+    read_facts,
+)
 from relentless.agents.congress.shelf import Kept, Shelf
 from relentless.agents.http import Answer, Source
 from relentless.proto.errors import SourceError, SourceMalformed
@@ -64,13 +75,21 @@ class Reader:
         detail = await self._source.get_json(listed.path, {"format": "json"})
         actions, of_actions = await self._pages(f"{listed.path}/actions", "actions")
         committees, of_committees = await self._pages(f"{listed.path}/committees", "committees")
+        cosponsors: list[Any] = []
+        if has_cosponsors(detail.value):
+            cosponsors, _ = await self._pages(f"{listed.path}/cosponsors", "cosponsors")
+        title = listed.title
+        if not is_official(title):
+            titles, _ = await self._pages(f"{listed.path}/titles", "titles")
+            title = official_of(titles) or title
         name = f"Congress.gov v3 bill {listed.bill_id}"
         evidence = (
             detail.evidence(name, upstream_timestamp=listed.updated),
             of_actions.evidence(f"{name} actions"),
             of_committees.evidence(f"{name} committees"),
         )
-        return Kept(listed.version, read_facts(detail.value, actions, committees), evidence)
+        facts = read_facts(detail.value, actions, committees, cosponsors, title)
+        return Kept(listed.version, facts, evidence)
 
     async def _pages(self, path: str, name: str) -> tuple[list[Any], Answer]:
         """Read a list of one bill whole; give the items, without repeats, and the first answer."""

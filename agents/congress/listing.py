@@ -19,6 +19,7 @@ from relentless.proto.errors import SourceMalformed
 PAGE: Final = 250
 """The most that the service gives; a bigger limit is cut without a word."""
 OVERLAP: Final = 10
+MAX_READS: Final = 2
 MAX_STEPS_BACK: Final = 5
 MAX_PAGES: Final = 200
 """Some 24,000 measures were introduced in the busiest Congress of late."""
@@ -65,9 +66,29 @@ class _Walk:
         self._congress = congress
         self._since = since
         self._malformed = 0
+        self._seen: set[str] = set()
 
     async def read(self) -> None:
-        """Read page after page until the stated count is reached."""
+        """Read all pages; once more from the beginning where records are missing.
+
+        Raises:
+            SourceError: a page failed, or fewer distinct records came than the count states.
+        """
+        for _ in range(MAX_READS):
+            self._seen, self._malformed, self.found = set(), 0, {}
+            count = await self._read_once()
+            if len(self._seen) >= count:
+                return
+        raise SourceMalformed(
+            self._source.name, f"{len(self._seen)} distinct records of {count} came: pages repeat"
+        )
+
+    async def _read_once(self) -> int:
+        """Read page after page until the stated count is reached; give the last stated count.
+
+        The last count is held against what came: a record that is new meanwhile stands at the end
+        and is in the last page, and one that is removed lowers the count.
+        """
         offset, steps_back = 0, 0
         before: set[str] = set()
         for _ in range(MAX_PAGES):
@@ -83,8 +104,12 @@ class _Walk:
                 offset, before = max(0, offset - PAGE), set()
                 continue
             self._take(items, answer)
-            if offset + len(items) >= count:
-                return
+            new = set(names) - self._seen
+            self._seen |= new
+            at_end = offset + len(items) >= count
+            # A full last page with new records, and still not all: pages shifted, read on.
+            if at_end and (len(self._seen) >= count or len(items) < PAGE or not new):
+                return count
             before = set(names)
             offset += max(len(items) - OVERLAP, 1)
         raise SourceMalformed(self._source.name, f"more than {MAX_PAGES} pages")
@@ -125,6 +150,6 @@ class _Walk:
 
 def _name(item: Any) -> str:
     """Give what tells list items apart, also where an item is malformed."""
-    if not isinstance(item, dict):
+    if not isinstance(item, dict) or not item.get("number"):
         return repr(item)[:80]
     return f"{item.get('type')} {item.get('number')}"

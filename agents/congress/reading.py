@@ -6,18 +6,25 @@ title may be empty; sponsors, titles and committees may be missing for hours on 
 ``updateDate`` says when a record was touched and is never the time of an event.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from relentless.agents.congress.stages import Action, known_at
+from relentless.models.passage import Introduced
 from relentless.proto.errors import SourceMalformed
 
 SOURCE = "congress"
 LAW_CAPABLE = frozenset({"hr", "s", "hjres", "sjres"})
 """Types that can become law; simple and concurrent resolutions cannot."""
 MAX_COMMITTEES = 20
+_OFFICIAL = re.compile(
+    r"to |a bill |an act |for the relief|(a )?joint resolution|"
+    r"(making|providing|proposing|disapproving|authorizing|appointing|approving) (?!.*\bact\b)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +68,62 @@ class Committee:
 
 
 @dataclass(frozen=True, slots=True)
+class Cosponsor:
+    """One cosponsor: the days of signing and of withdrawing, where stated."""
+
+    party: str
+    original: bool
+    since: date | None
+    until: date | None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """What the detail, the actions and the committees of one bill say."""
+    """What the answers about one bill say."""
 
     introduced: date | None
     party: str | None
     committees: tuple[Committee, ...]
     actions: tuple[Action, ...]
     """Oldest first."""
+    sponsor: str = ""
+    """Bioguide id; "" where it is not stated."""
+    cosponsors: tuple[Cosponsor, ...] = ()
+    official_title: str = ""
+    """As introduced."""
+
+    def cosponsors_by(self, as_of: datetime) -> int:
+        """Count those who had signed, and not withdrawn, as known by a moment."""
+        return sum(
+            (one.since is None or known_at(one.since) <= as_of)
+            and not (one.until and known_at(one.until) <= as_of)
+            for one in self.cosponsors
+        )
+
+    def at_introduction(self, bill_id: str) -> Introduced | None:
+        """Give the bill as introduced; None where the day of its introduction is not stated.
+
+        Committees count whose first activity came at the latest on the day after.
+        """
+        if self.introduced is None:
+            return None
+        congress, kind, number = bill_id.split("-")
+        original = [one.party for one in self.cosponsors if one.original]
+        democrats, republicans = original.count("D"), original.count("R")
+        day_after = self.introduced + timedelta(days=1)
+        return Introduced(
+            congress=int(congress),
+            kind=kind,
+            number=int(number),
+            title=self.official_title,
+            day=self.introduced,
+            sponsor=self.sponsor,
+            party=self.party or "",
+            cosponsors=(democrats, republicans, len(original) - democrats - republicans),
+            committees=tuple(
+                one.name for one in self.committees if one.since is None or one.since <= day_after
+            ),
+        )
 
     def actions_by(self, as_of: datetime) -> tuple[Action, ...]:
         """Give the actions that were known by a moment."""
@@ -150,8 +205,14 @@ def read_listed(item: Any, congress: int) -> Listed | None:
     )
 
 
-def read_facts(detail: Any, actions: list[Any], committees: list[Any]) -> Facts:
-    """Put a bill's detail, actions and committees together; what is missing stays None.
+def read_facts(
+    detail: Any,
+    actions: list[Any],
+    committees: list[Any],
+    cosponsors: Sequence[Any] = (),
+    official_title: str = "",
+) -> Facts:
+    """Put what is said of a bill together; what is missing stays None.
 
     Raises:
         SourceMalformed: a part that is there breaks its contract.
@@ -166,6 +227,49 @@ def read_facts(detail: Any, actions: list[Any], committees: list[Any]) -> Facts:
         party=_party(bill.get("sponsors")),
         committees=tuple(_committees(committees))[:MAX_COMMITTEES],
         actions=tuple(sorted(reversed(newest_first), key=lambda action: action.day)),
+        sponsor=_sponsor(bill.get("sponsors")),
+        cosponsors=tuple(_cosponsor(item) for item in cosponsors),
+        official_title=official_title,
+    )
+
+
+def is_official(title: str) -> bool:
+    """Tell whether a display title is the official one: the bill has no short title."""
+    return _OFFICIAL.match(title) is not None
+
+
+def official_of(titles: list[Any]) -> str:
+    """Give the official title as introduced from the titles of a bill; "" where none is there."""
+    for item in titles:
+        kind = item.get("titleType") if isinstance(item, Mapping) else None
+        if isinstance(kind, str) and kind.lower().startswith("official title as introduced"):
+            title = item.get("title")
+            return " ".join(title.split()) if isinstance(title, str) else ""
+    return ""
+
+
+def has_cosponsors(detail: Any) -> bool:
+    """Tell whether a detail counts any cosponsor, also one that withdrew."""
+    bill = detail.get("bill") if isinstance(detail, Mapping) else None
+    said = bill.get("cosponsors") if isinstance(bill, Mapping) else None
+    return isinstance(said, Mapping) and said.get("countIncludingWithdrawnCosponsors", 1) != 0
+
+
+def _sponsor(sponsors: Any) -> str:
+    first = sponsors[0] if isinstance(sponsors, list) and sponsors else None
+    name = first.get("bioguideId") if isinstance(first, Mapping) else None
+    return name if isinstance(name, str) else ""
+
+
+def _cosponsor(item: Any) -> Cosponsor:
+    if not isinstance(item, Mapping):
+        raise SourceMalformed(SOURCE, "a cosponsor is not an object")
+    party, since = item.get("party") or "", item.get("sponsorshipDate")
+    until, original = item.get("sponsorshipWithdrawnDate"), item.get("isOriginalCosponsor")
+    if not isinstance(party, str) or not isinstance(original, bool):
+        raise SourceMalformed(SOURCE, "a cosponsor without party or isOriginalCosponsor")
+    return Cosponsor(
+        party[:4], original, day_of(since) if since else None, day_of(until) if until else None
     )
 
 

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from relentless.agents.congress.reading import Facts, Listed
 from relentless.proto.messages import Evidence
 
-FORMAT = 1
+FORMAT = 2
 
 _T = TypeVar("_T")
 

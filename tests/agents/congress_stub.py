@@ -18,6 +18,8 @@ class StubBill:
     committees: list = field(default_factory=lambda: ["Budget Committee"])
     sponsors: list = field(default_factory=lambda: [{"party": "R", "state": "KY"}])
     updated: str = ""
+    cosponsors: list = field(default_factory=list)
+    official: str = "Making appropriations for fiscal year 2014."
 
     @property
     def listed(self):
@@ -41,7 +43,7 @@ class StubBill:
     def detail(self):
         return {
             "congress": 113,
-            "cosponsors": {"count": 3},
+            "cosponsors": {"count": 3, "countIncludingWithdrawnCosponsors": len(self.cosponsors)},
             "introducedDate": self.actions[0][0],
             "number": str(self.number),
             "sponsors": self.sponsors,
@@ -86,6 +88,15 @@ class Stub:
         if part == "actions":
             said = [{"actionDate": day, "text": text} for day, text in reversed(bill.actions)]
             return self._page("actions", said, query)
+        if part == "cosponsors":
+            return self._page("cosponsors", bill.cosponsors, query)
+        if part == "titles":
+            kinds = ("Display Title", "Official Title as Introduced")
+            said = [
+                {"title": t, "titleType": k}
+                for t, k in zip((bill.title, bill.official), kinds, strict=True)
+            ]
+            return self._page("titles", said, query)
         day = f"{bill.actions[0][0]}T16:00:00Z"
         said = [
             {"activities": [{"date": day, "name": "Referred To"}], "chamber": "House", "name": name}

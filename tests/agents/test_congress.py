@@ -32,7 +32,7 @@ async def test_a_relevant_bill_becomes_a_message(make_run):
     assert context.stage == "passed_house"
     assert context.categories == ("finance",) and context.sectors_affected == ("Financials",)
     assert context.committees == ("House Budget Committee",)
-    assert (context.sponsor_party, context.cosponsors) == ("R", None)
+    assert (context.sponsor_party, context.cosponsors) == ("R", 0)
     assert str(context.introduced_date) == "2013-09-28"
     assert message.known_at == eastern("2013-09-30 00:00")
     assert message.observed_at == eastern("2013-09-29 00:00")
@@ -244,3 +244,89 @@ async def test_a_rejected_key_is_a_gap_that_does_not_show_it(make_run):
     assert collected.status == "failed"
     assert collected.gaps[0].reason == "source_rejected"
     assert "abcdef" not in str(collected.gaps[0])
+
+
+def repeated(stub, times):
+    """Give the second page as a repeat of the first, so many times."""
+    left = [times]
+
+    def handler(request):
+        if request.url.path == "/v3/bill/113" and request.url.params["offset"] != "0" and left[0]:
+            left[0] -= 1
+            request = httpx.Request(
+                "GET", request.url.copy_set_param("offset", "0"), headers=request.headers
+            )
+        return stub(request)
+
+    return handler
+
+
+async def test_pages_that_repeat_once_are_read_again(make_run, monkeypatch):
+    monkeypatch.setattr(module, "MAX_BILLS", 5)
+    run = await make_run(repeated(Stub(some_bills(400)), 1))
+    collected = await CongressAgent().collect(run)
+    kept = json.loads(next(run.state.glob("113-*/list.json")).read_bytes())
+    assert not collected.gaps and len(kept["bills"]) == 400
+
+
+async def test_pages_that_repeat_for_good_are_a_gap_and_no_message(make_run):
+    collected = await CongressAgent().collect(await make_run(repeated(Stub(some_bills(400)), 99)))
+    assert collected.messages == ()
+    assert collected.gaps[0].reason == "source_malformed"
+    assert "distinct records of 400" in str(collected.gaps[0])
+
+
+SIGNED = [
+    {"party": "D", "isOriginalCosponsor": True, "sponsorshipDate": "2013-09-28"},
+    {"party": "R", "isOriginalCosponsor": False, "sponsorshipDate": "2013-10-03"},
+    {
+        "party": "R",
+        "isOriginalCosponsor": True,
+        "sponsorshipDate": "2013-09-28",
+        "sponsorshipWithdrawnDate": "2013-10-05",
+    },
+]
+
+
+async def test_cosponsors_count_from_the_day_they_sign_until_they_withdraw(make_run):
+    told = {}
+    for at in ("2013-10-02 05:10", "2013-10-04 05:10", "2013-10-06 05:10"):
+        stub = Stub([StubBill(1, actions=PASSED, cosponsors=list(SIGNED))])
+        context = said(await CongressAgent().collect(await make_run(stub, at)))["113-hr-1"].context
+        told[at] = (context["cosponsors"], context["likelihood_introduced"])
+    assert [count for count, _ in told.values()] == [2, 3, 2]
+    assert len({chance for _, chance in told.values()}) == 1
+
+
+async def test_a_short_title_is_scored_by_the_official_one(make_run):
+    short = StubBill(1, title="Federal Reserve Act", actions=PASSED)
+    plain = StubBill(1, title=short.official, actions=PASSED)
+    chances = []
+    for bill in (short, plain):
+        run = await make_run(Stub([bill]))
+        run = dataclasses.replace(run, state=run.state / str(bill is short))
+        context = said(await CongressAgent().collect(run))["113-hr-1"].context
+        chances.append(context["likelihood_introduced"])
+    assert chances[0] == chances[1] is not None
+
+
+async def test_every_chance_says_what_the_impact_is_made_of(make_run):
+    bill = StubBill(1, title="To repeal the tax on banks.", actions=PASSED)
+    context = said(await CongressAgent().collect(await make_run(Stub([bill]))))["113-hr-1"].context
+    assert 0 < context["likelihood_introduced"] < context["likelihood_pass"] < 1
+    parts = context["impact_parts"]
+    assert parts["likelihood"] == context["likelihood_pass"]
+    assert context["market_impact"] == pytest.approx(parts["direction"] * parts["likelihood"])
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "advice"),
+    [
+        (403, {"code": "API_KEY_INVALID", "message": "An invalid api_key."}, "CONGRESS_API_KEY"),
+        (404, "Unknown resource: bill/6/cen_doc_h/73/actions", "[sources.congress]"),
+    ],
+)
+async def test_a_refusal_says_what_to_do(make_run, status, error, advice):
+    run = await make_run(lambda request: httpx.Response(status, json={"error": error}))
+    (gap,) = (await CongressAgent().collect(run)).gaps
+    assert gap.reason == "source_rejected" and advice in gap.detail

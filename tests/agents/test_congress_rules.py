@@ -1,5 +1,6 @@
 """Categories by whole words, sectors by tables, stages by the words of actions, what is read."""
 
+import json
 from datetime import UTC, date, datetime
 
 import pytest
@@ -8,7 +9,13 @@ from hypothesis import strategies as st
 
 from relentless.agents.congress.agent import congress_of
 from relentless.agents.congress.categories import WORDS, categories_of, sectors_of
-from relentless.agents.congress.reading import items_of, read_facts, read_listed
+from relentless.agents.congress.reading import (
+    is_official,
+    items_of,
+    official_of,
+    read_facts,
+    read_listed,
+)
 from relentless.agents.congress.stages import Action, known_at, stage_of
 from relentless.proto.errors import SourceMalformed
 
@@ -167,3 +174,59 @@ def test_a_new_bill_may_lack_sponsors_committees_and_its_introduction():
 def test_facts_that_break_the_contract_are_malformed(detail, actions, committees):
     with pytest.raises(SourceMalformed):
         read_facts(detail, actions, committees)
+
+
+def test_recorded_cosponsors_are_read_with_their_days(recordings):
+    path = recordings / "congress" / "loc_bill_117_hr_21_cosponsors.json"
+    items, count = items_of(json.loads(path.read_bytes()), "cosponsors")
+    detail = {"bill": {"introducedDate": "2021-01-04", "sponsors": [{"party": "D"}]}}
+    facts = read_facts(detail, [], [], items, "To require a warrant.")
+    assert count == len(facts.cosponsors) == 2
+    assert facts.cosponsors_by(eastern("2021-01-04 12:00")) == 0
+    assert facts.cosponsors_by(eastern("2021-01-05 00:00")) == 2
+    assert facts.at_introduction("117-hr-21").cosponsors == (0, 2, 0)
+
+
+@pytest.mark.parametrize(
+    "item", [None, {}, {"party": 3, "isOriginalCosponsor": True}, {"isOriginalCosponsor": "yes"}]
+)
+def test_cosponsors_that_break_the_contract_are_malformed(item):
+    with pytest.raises(SourceMalformed):
+        read_facts({"bill": {}}, [], [], [item])
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+)
+
+
+@given(st.dictionaries(st.sampled_from(["title", "titleType"]), _json), _json)
+def test_titles_of_any_shape_give_text(item, other):
+    assert isinstance(official_of([other, item]), str)
+
+
+def test_the_official_title_is_the_one_as_introduced():
+    titles = [
+        {"title": "Short Act", "titleType": "Display Title"},
+        {"title": "An Act to fund.", "titleType": "Official Title as Enacted"},
+        {"title": "To  fund.", "titleType": "Official Title as Introduced"},
+    ]
+    assert official_of(titles) == "To fund."
+    assert official_of(titles[:2]) == ""
+
+
+@pytest.mark.parametrize(
+    ("title", "official"),
+    [
+        ("To amend title 5, United States Code.", True),
+        ("A bill to amend the Clean Air Act of 1970", True),
+        ("Making continuing appropriations.", True),
+        ("Federal Reserve Transparency Act of 2013", False),
+        ("Tax Relief Act", False),
+        ("Banking Act of 2013", False),
+        ("Saving Our Energy Future Act", False),
+    ],
+)
+def test_a_short_title_is_told_from_an_official_one(title, official):
+    assert is_official(title) == official

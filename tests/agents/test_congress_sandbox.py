@@ -1,5 +1,6 @@
 """The agent against the sandbox's own Congress: the shipped day, and every fault that it plays."""
 
+import json
 from contextlib import asynccontextmanager
 
 import httpx
@@ -17,6 +18,7 @@ from relentless.sandbox.server import build, serve
 from .conftest import FAST, eastern, test_settings
 
 HARMLESS = {"slow_body", "duplicated_page", "shifting_page"}
+"""Pages that come late are read on until every distinct record has come: tested below."""
 OVER_A_SOCKET = {"cut_body"}
 LIST = "/v3/bill/113"
 BILLS = 10
@@ -77,6 +79,18 @@ async def test_a_list_that_fails_for_good_is_a_gap_and_no_message(tmp_path, kind
     assert collected.messages == ()
     assert [gap.what for gap in collected.gaps] == ["bill list"]
     assert collected.status == "failed"
+
+
+@pytest.mark.parametrize("count", [1, None])
+@pytest.mark.parametrize("kind", ["duplicated_page", "shifting_page"])
+async def test_pages_that_come_again_or_shift_hide_no_bill(tmp_path, clean, kind, count):
+    fault = Fault(path=LIST, query="limit=250", kind=kind, after=1, count=count)
+    async with shipped(tmp_path, fault, timeout_s=20) as run:
+        collected = await CongressAgent().collect(run)
+        (kept,) = run.state.glob("113-*/list.json")
+    assert not collected.gaps
+    assert [m.message_id for m in collected.messages] == [m.message_id for m in clean.messages]
+    assert len(json.loads(kept.read_bytes())["bills"]) > 4_800
 
 
 async def test_bills_that_fail_for_good_are_said_from_the_list(tmp_path, clean):

@@ -11,6 +11,7 @@ import re
 from datetime import date, timedelta
 from pathlib import Path
 
+from golden_passage import chance_of, introduced
 from golden_rates import at, said
 
 RULES = Path(__file__).resolve().parents[2] / "docs" / "agents" / "congress.md"
@@ -22,6 +23,7 @@ LAW_RATE = {
     "passed_both": 0.89,
     "presented": 0.91,
 }
+"""By which the agent ranks before it reads facts; the first 250 are scored by the model."""
 WEIGHT = {"finance": 1.0, "tax": 0.8, "regulation": 0.8, "healthcare": 0.6, "energy_climate": 0.6}
 WEIGHT |= {"trade": 0.6, "defense": 0.5, "infrastructure": 0.5}
 RULE_WEIGHT = {"regulation": 1.0, "finance": 0.5, "healthcare": 0.5, "energy_climate": 0.5}
@@ -105,7 +107,8 @@ def read_bills(folder, day):
             if not categories or stage is None:
                 continue
             latest = max(when for when, _ in steps)
-            chance = LAW_RATE[stage] * 2 ** (-(day - latest).days / 30)
+            fresh = 2 ** (-(day - latest).days / 30)
+            chance = LAW_RATE[stage] * fresh
             committees = row["committees_first"].lower().split("|")
             touched = {sector for name in categories for sector in sectors[name]}
             for part, listed in parts.items():
@@ -118,7 +121,11 @@ def read_bills(folder, day):
                     "stage": stage,
                     "latest": latest,
                     "weight": round(chance * max(WEIGHT[name] for name in categories), 12),
-                    "rule": chance * max(RULE_WEIGHT.get(n, 0) for n in categories) * 30 / 280,
+                    "text": title,
+                    "row": row,
+                    "fresh": fresh,
+                    "category": max(WEIGHT[name] for name in categories),
+                    "rules": max(RULE_WEIGHT.get(n, 0) for n in categories) * 30 / 280,
                     "sectors": touched,
                 }
             )
@@ -128,13 +135,21 @@ def read_bills(folder, day):
 def legislation(folder, day):
     """Give the legislative features, the pending bills and the sectors' scores."""
     counted = read_bills(folder, day)[:250]
+    for bill in counted:
+        chance = chance_of(introduced(bill["row"]), bill["stage"], day) * bill["fresh"]
+        bill["weight"] = round(chance * bill["category"], 12)
+        bill["rule"] = round(chance * bill["rules"], 12)
+    counted.sort(key=lambda bill: (-bill["weight"], *bill["order"]))
+    once = {}
+    for bill in counted:
+        once[bill["text"]] = max(once.get(bill["text"], 0.0), bill["rule"])
     observed = at(min(bill["latest"] for bill in counted), 0, 0)
     known = at(max(bill["latest"] for bill in counted) + timedelta(days=1), 0, 0)
-    nothing = math.prod(1 - bill["rule"] for bill in counted)
+    nothing = math.prod(1 - rule for rule in once.values())
     names = sorted({sector for bill in counted for sector in bill["sectors"]})
     total = {n: sum(bill["weight"] for bill in counted if n in bill["sectors"]) for n in names}
     past = sum(bill["stage"] not in ("introduced", "reported") for bill in counted)
-    risk = 1 - math.exp(-sum(bill["weight"] for bill in counted) / 10)
+    risk = 1 - math.exp(-sum(bill["weight"] for bill in counted) / 5)
     features = {
         "legislative_risk_score": said(risk, None, observed, known),
         "regulatory_change_probability": said(1 - nothing, None, observed, known),
@@ -142,4 +157,4 @@ def legislation(folder, day):
         "bills_past_a_chamber": said(float(past), None, observed, known),
     }
     pending = [bill["id"] for bill in counted[:50]]
-    return features, pending, {name: 1 - math.exp(-total[name] / 5) for name in names}
+    return features, pending, {name: 1 - math.exp(-total[name] / 2.5) for name in names}
