@@ -10,11 +10,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from relentless.agents.news.engines.clauses import about
+from relentless.agents.news.engines.clauses import about, strangers
 from relentless.agents.news.engines.companies import Mention, mentions, subjects, table, tickers
 from relentless.agents.news.engines.people import people
 from relentless.agents.news.engines.scorer import Scorer
-from relentless.agents.news.engines.topics import on_market, topics
+from relentless.agents.news.engines.topics import market_places, on_market, topics
 from relentless.agents.news.reading import MARKET, AssetReading, Reading, Sentiment, Story
 
 NAME: Final = "offline-1"
@@ -22,7 +22,7 @@ MAX_TEXT: Final = 600
 """Characters of a headline or a summary that are read."""
 MAX_ASSETS: Final = 8
 VENDOR_SYMBOLS: Final = 3
-"""A source that attaches more symbols than this lists neighbours too: those the text names count."""
+"""A source that attaches more lists neighbours too: only those that the text names count."""
 SUMMARY_WEIGHT: Final = 0.35
 """Of the summary's probabilities beside the headline's."""
 _ORDER: Final[tuple[Sentiment, Sentiment, Sentiment]] = ("negative", "neutral", "positive")
@@ -105,12 +105,15 @@ def _parts(story: Story, asset: str) -> tuple[str, str]:
 
 def targeted(text: str, asset: str) -> str:
     """Give the part of a text that speaks of an asset: all of it, unless it names others too."""
+    if asset == MARKET and (stocks := market_places(text)):
+        return about(text, stocks[0][0], stocks[1]).strip(" ,;:-")
     found = mentions(text)
     own = next((m for m in found if m.ticker == asset), None)
     if own is None:
         return text.strip()
-    others = [m for m in found if m.ticker != asset]
-    return about(text, _place(own), [_place(m) for m in others]).strip(" ,;:-–—")
+    others = [_place(m) for m in found if m.ticker != asset]
+    others += [place for place in strangers(text) if place[0] != own.start]
+    return about(text, _place(own), others).strip(" ,;:-")
 
 
 def _place(mention: Mention) -> tuple[int, int]:

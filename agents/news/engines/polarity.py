@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from relentless.agents.news.engines.figures import comparisons
-from relentless.agents.news.engines.words import Lexicon, lexicon, simplified, tokens
+from relentless.agents.news.engines.words import Lexicon, lexicon, plain, simplified, tokens
 
 BEFORE: Final = 12
 """How many tokens back a movement's subject is looked for."""
@@ -114,7 +114,7 @@ class _Counts:
 
 def signals(text: str) -> Signals:
     """Read a text by rule."""
-    lower = text.lower().replace("’", "'")
+    lower = plain(text).lower()
     simple = simplified(text)
     words = tokens(simple)
     lex = lexicon()
@@ -214,6 +214,11 @@ def _movement(words: list[str], index: int, lex: Lexicon) -> tuple[int, int | No
     return 0, None
 
 
+_ENDS: Final = frozenset(
+    {",", ":", "to", "from", "by", "as", "after", "on", "amid", "over", "with", "at", "for"}
+    | {"despite", "due", "because", "while", "but"}
+)
+"""What ends the phrase that a movement's object stands in."""
 _LOSSES: Final = frozenset({"loss", "losses"})
 
 
@@ -286,7 +291,7 @@ def _nearest(words: list[str], index: int, lex: Lexicon, reach: int = BEFORE) ->
 def _first(words: list[str], start: int, reach: int, lex: Lexicon) -> int | None:
     """Look forward for an object; a mark or a figure's preposition ends the phrase."""
     for word in words[start : start + reach]:
-        if word in _STOP or word in (",", ":", "to", "from", "by", "as", "after"):
+        if word in _STOP or word in _ENDS:
             return None
         if word in lex.objects:
             return lex.objects[word]

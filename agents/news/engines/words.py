@@ -1,4 +1,4 @@
-"""Words: a text cut into tokens, and the lexicon written for this engine (``lexicon.toml``). Pure."""
+"""Words: a text cut into tokens, and the engine's own lexicon, ``lexicon.toml``. Pure."""
 
 import re
 import tomllib
@@ -42,9 +42,27 @@ class Lexicon:
     neutral: re.Pattern[str]
 
 
+_PLAIN: Final = str.maketrans(
+    {
+        "\u2018": "'",
+        "\u2019": "'",
+        "\u201c": '"',
+        "\u201d": '"',
+        "\u2013": "-",
+        "\u2014": "-",
+        "\u00a0": " ",
+    }
+)
+
+
+def plain(text: str) -> str:
+    """Put plain quotation marks, dashes and spaces for the printer's; every place stays."""
+    return text.translate(_PLAIN)
+
+
 def simplified(text: str) -> str:
     """Lower a text's case and put one word for each term of several."""
-    text = text.lower().replace("’", "'")
+    text = plain(text).lower()
     for pattern, word in lexicon().terms:
         text = pattern.sub(word, text)
     return text
@@ -52,7 +70,7 @@ def simplified(text: str) -> str:
 
 def tokens(text: str) -> list[str]:
     """Cut a text into words, figures and marks, in lower case."""
-    return [match.lower() for match in _TOKEN.findall(text.replace("’", "'"))]
+    return [match.lower() for match in _TOKEN.findall(plain(text))]
 
 
 def inflect(entry: str) -> list[str]:
