@@ -1,4 +1,4 @@
-"""The offline engine: what it was fitted on, what it reads, and what it costs when it cannot load."""
+"""The offline engine: what it was fitted on, what it reads, what it reaches on labelled texts."""
 
 import html
 import json
