@@ -167,7 +167,7 @@ async def test_a_request_has_a_cached_prompt_a_closed_schema_and_no_tools(ask):
     assert body["model"] == "claude-haiku-4-5"
     assert body["system"][0]["cache_control"] == {"type": "ephemeral"}
     assert body["output_config"] == {"format": {"type": "json_schema", "schema": SCHEMA}}
-    assert f"x-api-key: {KEY}".lower() in service.headers[0].lower()
+    assert f"authorization: bearer {KEY}".lower() in service.headers[0].lower()
     # Haiku 4.5 caches from 4,096 tokens on; English has about four characters a token
     assert len(body["system"][0]["text"]) > 4 * 4_096
     assert body["system"][0]["text"] == system()
