@@ -128,7 +128,7 @@ def signals(text: str) -> Signals:
             continue
         if word in lex.reversers and _turns(words, index, lex):
             continue
-        if _reversed(words, index, lex):
+        if _reversed(words, index, lex) or _undone(words, index, lex):
             polarity, weight = -polarity, 1.5
         elif _negated(words, index, lex):
             negated += 1
@@ -200,7 +200,8 @@ def _movement(words: list[str], index: int, lex: Lexicon) -> tuple[int, int | No
             return lex.transitive[word], after
     if word in lex.verbs:
         before = _nearest(words, index, lex)
-        return lex.verbs[word], before if before is not None else _first(words, index + 1, 3, lex)
+        found = before if before is not None else _first(words, index + 1, 3, lex)
+        return lex.verbs[word], 1 if found is None and word in lex.shares else found
     if word in lex.transitive:
         return lex.transitive[word], None
     if word in lex.nouns:
@@ -235,6 +236,16 @@ def _turns(words: list[str], index: int, lex: Lexicon) -> bool:
         ):
             return False
         if lex.words.get(word, 0) != 0 and word not in lex.reversers:
+            return True
+    return False
+
+
+def _undone(words: list[str], index: int, lex: Lexicon) -> bool:
+    """Tell whether a word right after undoes this one: "strike at the port averted"."""
+    for word in words[index + 1 : index + 5]:
+        if word in _STOP or word == "," or word in lex.objects:
+            return False
+        if word in lex.undoers:
             return True
     return False
 

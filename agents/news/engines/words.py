@@ -25,6 +25,8 @@ class Lexicon:
 
     verbs: dict[str, int]
     """A movement, +1 up or -1 down; so the four below."""
+    shares: frozenset[str]
+    """Forms of verbs that speak of shares where they have no other object."""
     transitive: dict[str, int]
     adjectives: dict[str, int]
     nouns: dict[str, int]
@@ -35,6 +37,7 @@ class Lexicon:
     terms: tuple[tuple[re.Pattern[str], str], ...]
     """Patterns of several words, and the word that each stands for."""
     reversers: frozenset[str]
+    undoers: frozenset[str]
     negators: frozenset[str]
     hedges: frozenset[str]
     positive: re.Pattern[str]
@@ -115,6 +118,9 @@ def lexicon() -> Lexicon:
     words |= {form: -1 for entry in raw["words"]["negative"] for form in inflect(entry)}
     return Lexicon(
         verbs=moving("verbs"),
+        shares=frozenset(
+            form for entry in raw["movement"]["shares"]["verbs"] for form in inflect(entry)
+        ),
         transitive=moving("transitive"),
         adjectives=moving("adjectives"),
         nouns=moving("nouns"),
@@ -126,6 +132,7 @@ def lexicon() -> Lexicon:
             for word, patterns in raw["terms"].items()
         ),
         reversers=frozenset(form for entry in raw["words"]["reversers"] for form in inflect(entry)),
+        undoers=frozenset(form for entry in raw["words"]["undoers"] for form in inflect(entry)),
         negators=frozenset(raw["words"]["negators"]),
         hedges=frozenset(raw["words"]["hedges"]),
         positive=pattern("positive"),
