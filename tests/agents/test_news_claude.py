@@ -137,10 +137,7 @@ def ask(tmp_path):
         async with StandIn(play) as service:
             chosen = (settings or NewsSettings()).model_copy(update={"url": service.url})
             engine = ClaudeEngine(chosen, SecretStr(KEY), tmp_path, Plain(), budget)  # type: ignore[arg-type]
-            try:
-                return await engine.read(stories), service
-            finally:
-                await engine.close()
+            return await engine.read(stories), service
 
     return run
 
@@ -349,9 +346,12 @@ async def test_past_the_budget_the_offline_engine_reads_and_says_so(ask):
 
 
 async def test_a_request_without_an_answer_stays_booked(ask, tmp_path):
-    await ask(lambda _: error(500, "api_error"), [story()])
+    file = tmp_path / "news_budget.json"
+    await ask(lambda _: error(400, "invalid_request_error"), [story()])
+    assert json.loads(file.read_text())["usd"] == 0
 
-    assert json.loads((tmp_path / "news_budget.json").read_text())["usd"] > 0
+    await ask(lambda _: error(500, "api_error"), [story()])
+    assert json.loads(file.read_text())["usd"] > 0
 
 
 def test_a_day_begins_with_a_new_budget_and_a_damaged_file_ends_one(tmp_path):
@@ -387,10 +387,8 @@ def test_money_ends_a_day_as_tokens_do_and_an_unknown_model_is_priced_high(tmp_p
 async def test_an_unreachable_service_is_no_error(tmp_path):
     settings = NewsSettings(url="http://127.0.0.1:9")
     engine = ClaudeEngine(settings, SecretStr(KEY), tmp_path, OfflineEngine())
-    try:
-        [got] = await engine.read([story()])
-    finally:
-        await engine.close()
+
+    [got] = await engine.read([story()])
 
     assert got.engine == "offline-1 (claude: unreachable)"
     assert [one.sentiment for one in got.assets] == ["negative"]
