@@ -15,8 +15,8 @@ from relentless.agents.news.engines.claude import ClaudeEngine
 from relentless.agents.news.engines.corpus import examples
 from relentless.agents.news.engines.evaluate import area, fiqa, measure, phrasebank, table
 from relentless.agents.news.engines.offline import OfflineEngine, assets_of, targeted
-from relentless.agents.news.engines.polarity import FEATURES
-from relentless.agents.news.engines.scorer import Scorer, load
+from relentless.agents.news.engines.polarity import FEATURES, signals
+from relentless.agents.news.engines.scorer import WEIGHTS, Scorer, load
 from relentless.agents.news.engines.topics import TOPICS
 from relentless.agents.news.reading import MARKET, Story
 from relentless.configs.settings import Settings
@@ -109,7 +109,10 @@ def test_a_source_that_lists_many_symbols_is_believed_only_where_the_text_names_
     few = story("Chip stocks slump", symbols=["NVDA", "AMD"])
     many = story("Nvidia slumps", symbols=["NVDA", "AMD", "INTC", "MU", "QCOM"])
 
+    odd = story("Coins slump", symbols=["BTC/USD", "", "brk.b", "BRKB"])
+
     assert assets_of(few) == ["NVDA", "AMD"]
+    assert assets_of(odd) == ["BRK.B"]
     assert assets_of(many) == ["NVDA"]
 
 
@@ -136,8 +139,14 @@ def test_the_same_seed_gives_the_same_texts_and_no_text_has_two_labels():
     assert sum(example.group.startswith("free:") for example in made) > 800
 
 
+def test_the_head_was_fitted_on_these_texts_with_these_rules():
+    counted = np.array([signals(example.text).vector() for example in examples()], np.float32)
+
+    assert load(WEIGHTS)["mean"] == pytest.approx(counted.mean(axis=0), abs=1e-4)
+
+
 def test_the_head_is_small_and_another_shape_is_refused(tmp_path):
-    head = load(Scorer()._path)
+    head = load(WEIGHTS)
     assert head["weights"].shape == (3, 384 + FEATURES)
 
     np.savez(tmp_path / "head.npz", **{**head, "bias": np.zeros(4)})

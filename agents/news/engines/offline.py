@@ -4,6 +4,7 @@ Companies, people and topics by rule; sentiment for each company from the clause
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -26,6 +27,8 @@ VENDOR_SYMBOLS: Final = 3
 SUMMARY_WEIGHT: Final = 0.35
 """Of the summary's probabilities beside the headline's."""
 _ORDER: Final[tuple[Sentiment, Sentiment, Sentiment]] = ("negative", "neutral", "positive")
+_SYMBOL: Final = re.compile(r"[A-Z][A-Z0-9.\-]{0,11}")
+"""What a message takes as a symbol; a source's "BTC/USD" is none."""
 _SAME: Final = {"GOOG": "GOOGL", "BRK.A": "BRK.B", "BRKB": "BRK.B", "BRK-B": "BRK.B"}
 
 
@@ -75,7 +78,11 @@ def assets_of(story: Story) -> list[str]:
     where they are few or where the text names them too.
     """
     named, in_summary = _subjects(story.headline), _subjects(story.summary)
-    vendor = list(dict.fromkeys(_SAME.get(symbol, symbol) for symbol in story.symbols))
+    vendor = list(
+        dict.fromkeys(
+            _SAME.get(symbol, symbol) for symbol in story.symbols if _SYMBOL.fullmatch(symbol)
+        )
+    )
     found = named or in_summary
     if len(vendor) <= VENDOR_SYMBOLS:
         found = list(dict.fromkeys([*vendor, *named])) if vendor else found
@@ -123,7 +130,7 @@ def _place(mention: Mention) -> tuple[int, int]:
 def _reading(asset: str, rows: list[NDArray[np.float32]]) -> AssetReading:
     """Join the headline's and the summary's probabilities into one reading."""
     if not rows:
-        return AssetReading(asset, "neutral", 0.0, 1.0)
+        return AssetReading(asset, "neutral", 0.0, 1 / 3)
     joined = (
         rows[0] if len(rows) == 1 else (1 - SUMMARY_WEIGHT) * rows[0] + SUMMARY_WEIGHT * rows[1]
     )

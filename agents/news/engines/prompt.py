@@ -39,7 +39,7 @@ class _Closed(BaseModel):
 class SaidAsset(_Closed):
     """What the model says for one asset."""
 
-    symbol: Annotated[str, Field(max_length=12)]
+    symbol: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9.\-]{0,11}$")]
     sentiment: Literal["positive", "neutral", "negative"]
     positive: Annotated[float, Field(ge=0, le=1)]
     negative: Annotated[float, Field(ge=0, le=1)]

@@ -101,12 +101,12 @@ def lexicon() -> Lexicon:
     raw: dict[str, Any] = tomllib.loads(LEXICON.read_text(encoding="utf-8"))
 
     def moving(kind: str) -> dict[str, int]:
-        plain = kind in ("adjectives", "adverbs", "nouns")
+        fixed = kind in ("adjectives", "adverbs", "nouns")
         return {
             form: sign
             for side, sign in (("up", 1), ("down", -1))
             for entry in raw["movement"][side][kind]
-            for form in ([entry] if plain else inflect(entry))
+            for form in ([entry] if fixed else inflect(entry))
         }
 
     def pattern(kind: str) -> re.Pattern[str]:
