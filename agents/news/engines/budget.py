@@ -124,7 +124,7 @@ class Budget:
         return spent if spent.day == today else Spent(day=today)
 
     def book(self, most: Used) -> bool:
-        """Book a request's most; False, and nothing is booked, where the day has not that much left."""
+        """Book a request's most; False, and nothing booked, where the day has not so much left."""
         spent = self.spent()
         tokens, usd = spent.tokens + most.tokens(), spent.usd + most.usd(self._price)
         if tokens > self._tokens or usd > self._usd:

@@ -47,11 +47,13 @@ _log = structlog.get_logger()
 class _Failed(Exception):
     """A request that gave nothing; says why in one word."""
 
-    def __init__(self, why: str, *, lasting: bool = False) -> None:
+    def __init__(self, why: str, *, lasting: bool = False, free: bool = False) -> None:
         super().__init__(why)
         self.why = why
         self.lasting = lasting
         """The next request would fail too."""
+        self.free = free
+        """The service refused it, and bills nothing."""
 
 
 class ClaudeEngine:
@@ -94,25 +96,12 @@ class ClaudeEngine:
         readings: dict[int, Reading] = {}
         reasons: dict[int, str] = {}
         async with self._lock:
-            ended = ""
-            for start in range(0, len(stories), BATCH):
-                batch = stories[start : start + BATCH]
-                places = range(start, start + len(batch))
-                if not ended:
-                    try:
-                        answered = await self._ask(batch)
-                    except _Failed as failed:
-                        ended = failed.why if failed.lasting else ""
-                        reasons.update(dict.fromkeys(places, failed.why))
-                        _log.warning("claude_read_nothing", why=failed.why, stories=len(batch))
-                    else:
-                        for place, reading in zip(places, answered, strict=True):
-                            if isinstance(reading, Reading):
-                                readings[place] = reading
-                            else:
-                                reasons[place] = reading
-                else:
-                    reasons.update(dict.fromkeys(places, ended))
+            try:
+                await self._read(stories, readings, reasons)
+            finally:
+                client, self._client = self._client, None
+                if client is not None:
+                    await client.close()
         left = sorted(reasons)
         for place, reading in zip(
             left, await self._fallback.read([stories[place] for place in left]), strict=True
@@ -120,11 +109,29 @@ class ClaudeEngine:
             readings[place] = _because(reading, reasons[place])
         return [readings[place] for place in range(len(stories))]
 
-    async def close(self) -> None:
-        """Close the connection."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+    async def _read(
+        self, stories: Sequence[Story], readings: dict[int, Reading], reasons: dict[int, str]
+    ) -> None:
+        """Ask batch by batch; put what was read, and why not, by the stories' places."""
+        ended = ""
+        for start in range(0, len(stories), BATCH):
+            batch = stories[start : start + BATCH]
+            places = range(start, start + len(batch))
+            if ended:
+                reasons.update(dict.fromkeys(places, ended))
+                continue
+            try:
+                answered = await self._ask(batch)
+            except _Failed as failed:
+                ended = failed.why if failed.lasting else ""
+                reasons.update(dict.fromkeys(places, failed.why))
+                _log.warning("claude_read_nothing", why=failed.why, stories=len(batch))
+                continue
+            for place, answer in zip(places, answered, strict=True):
+                if isinstance(answer, Reading):
+                    readings[place] = answer
+                else:
+                    reasons[place] = answer
 
     async def _ask(self, batch: Sequence[Story]) -> list[Reading | str]:
         """Ask for one batch; give each story's reading, or in a word why there is none."""
@@ -134,7 +141,12 @@ class ClaudeEngine:
         most = Used(input=0, output=room, cache_write=size)
         if not await asyncio.to_thread(self._budget.book, most):
             raise _Failed("budget", lasting=True)
-        message = await self._send(text, room)
+        try:
+            message = await self._send(text, room)
+        except _Failed as failed:
+            if failed.free:
+                await asyncio.to_thread(self._budget.settle, most, Used(input=0, output=0))
+            raise
         usage = message.usage
         used = Used(
             input=usage.input_tokens,
@@ -175,10 +187,12 @@ class ClaudeEngine:
             except anthropic.APIConnectionError:
                 raise _Failed("unreachable", lasting=True) from None
             except anthropic.RateLimitError:
-                raise _Failed("rate limited", lasting=True) from None
+                raise _Failed("rate limited", lasting=True, free=True) from None
             except anthropic.APIStatusError as error:
-                lasting = error.status_code != 413
-                raise _Failed(f"status {error.status_code}", lasting=lasting) from None
+                status = error.status_code
+                raise _Failed(
+                    f"status {status}", lasting=status != 413, free=status < 500
+                ) from None
         except _Failed:
             raise
         except Exception as error:

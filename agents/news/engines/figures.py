@@ -6,32 +6,43 @@ from typing import Final
 
 from relentless.agents.news.engines.words import lexicon
 
+_CURRENCY: Final = r"(?:eur|usd|gbp|sek|nok|dkk|chf|cny|jpy|inr|rs|us\$|\$|\u20ac|\u00a3|\u00a5)"
+_UNITS: Final = (
+    "million|billion|trillion|thousand|mln|mn|bln|bn|tn|m|b|k|pct|per cent|percent|%|cents?|pence"
+)
+_YEAR: Final = r"(?:19|20)\d\d(?![\d.,]\d|\d|\s?(?:million|mln|mn|billion|bln|bn|euro|dollar))"
 _AMOUNT: Final = (
-    r"(?<![\w.,-])(?!(?:19|20)\d\d(?![\d.,]\d|\d|\s?(?:million|mln|mn|billion|bln|bn|euro|dollar)))"
-    r"(?P<{0}>(?:(?:eur|usd|gbp|sek|nok|dkk|chf|cny|jpy|inr|rs|us\$|\$|€|£|¥)\s?)?-?\d[\d,]*(?:\.\d+)?"
-    r"\s?(?:million|billion|trillion|thousand|mln|mn|bln|bn|tn|m|b|k|pct|per cent|percent|%|cents?|pence)?"
+    rf"(?<![\w.,-])(?!{_YEAR})"
+    rf"(?P<{{0}}>(?:{_CURRENCY}\s?)?-?\d[\d,]*(?:\.\d+)?\s?(?:{_UNITS})?"
     r"(?:\s(?:euros?|dollars?|pounds|kronor|yen|yuan))?)(?![\w%])"
 )
 _YEARS: Final = r"(?:[^.;()]{0,60}?)"
-_LOSS: Final = r"(?P<{0}>(?:a |an )?(?:net |operating |pretax |pre-tax |quarterly |annual )*(?:loss|deficit|profit|income|gain|surplus) of )?"
-
-_BEFORE: Final = re.compile(
-    _AMOUNT.format("new")
-    + _YEARS
-    + r",?\s(?:compared (?:with|to)|as compared (?:with|to)|versus|vs\.?|against|(?:up |down |rising |falling )?from|where(?:as)? it was|after)\s"
-    + _LOSS.format("was")
-    + _AMOUNT.format("old")
+_LOSS: Final = (
+    r"(?:(?:a |an )?(?:net |operating |pretax |pre-tax |quarterly |annual )*"
+    r"(?:loss|deficit|profit|income|gain|surplus) of )?"
 )
-_BRACKET: Final = re.compile(_AMOUNT.format("new") + r"\s\(" + _AMOUNT.format("old") + r"\)")
+_COMPARED: Final = (
+    r"(?:compared (?:with|to)|as compared (?:with|to)|versus|vs\.?|against"
+    r"|(?:up |down |rising |falling )?from|where(?:as)? it was|after)"
+)
+_BEFORE: Final = re.compile(
+    _AMOUNT.replace("{0}", "new")
+    + _YEARS
+    + rf",?\s{_COMPARED}\s{_LOSS}"
+    + _AMOUNT.replace("{0}", "old")
+)
+_BRACKET: Final = re.compile(
+    _AMOUNT.replace("{0}", "new") + r"\s\(" + _AMOUNT.replace("{0}", "old") + r"\)"
+)
 _FROM_TO: Final = re.compile(
-    r"\bfrom\s" + _AMOUNT.format("old") + _YEARS + r"\sto\s" + _AMOUNT.format("new")
+    r"\bfrom\s" + _AMOUNT.replace("{0}", "old") + _YEARS + r"\sto\s" + _AMOUNT.replace("{0}", "new")
 )
 _COMPARED_FIRST: Final = re.compile(
     r"\b(?:compared (?:with|to)|versus|against)\s"
-    + _AMOUNT.format("old")
+    + _AMOUNT.replace("{0}", "old")
     + _YEARS
     + r",\s[^.;]{0,50}?"
-    + _AMOUNT.format("new")
+    + _AMOUNT.replace("{0}", "new")
 )
 _CROSS: Final = re.compile(
     r"\b(?P<now>loss|deficit|profit|income|gain|surplus)\b(?:[^.;]|\.(?=\d)){0,90}?"
@@ -41,8 +52,8 @@ _CROSS: Final = re.compile(
 )
 _LOSSES: Final = frozenset({"loss", "deficit"})
 _SCALE: Final = {
-    "million": 1e6, "mln": 1e6, "mn": 1e6, "m": 1e6, "billion": 1e9, "bln": 1e9, "bn": 1e9, "b": 1e9,
-    "trillion": 1e12, "tn": 1e12, "thousand": 1e3, "k": 1e3,
+    "million": 1e6, "mln": 1e6, "mn": 1e6, "m": 1e6, "billion": 1e9, "bln": 1e9, "bn": 1e9,
+    "b": 1e9, "trillion": 1e12, "tn": 1e12, "thousand": 1e3, "k": 1e3,
 }  # fmt: skip
 _KIND: Final = re.compile(r"%|pct|percent|per cent")
 _NUMBER: Final = re.compile(r"-?\d[\d,]*(?:\.\d+)?")

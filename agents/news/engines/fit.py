@@ -1,4 +1,4 @@
-"""Fits the offline engine's head on the texts of ``corpus``: python -m relentless.agents.news.engines.fit.
+"""Fits the offline engine's head on ``corpus``: ``python -m relentless.agents.news.engines.fit``.
 
 Needs scikit-learn (the extra ``train``); nothing here runs in the agent. Prints what the head
 reaches on texts held out by group: hand-written lines by fives, templates whole.

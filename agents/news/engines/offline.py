@@ -4,17 +4,18 @@ Companies, people and topics by rule; sentiment for each company from the clause
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from relentless.agents.news.engines.clauses import about
+from relentless.agents.news.engines.clauses import about, strangers
 from relentless.agents.news.engines.companies import Mention, mentions, subjects, table, tickers
 from relentless.agents.news.engines.people import people
 from relentless.agents.news.engines.scorer import Scorer
-from relentless.agents.news.engines.topics import on_market, topics
+from relentless.agents.news.engines.topics import market_places, on_market, topics
 from relentless.agents.news.reading import MARKET, AssetReading, Reading, Sentiment, Story
 
 NAME: Final = "offline-1"
@@ -22,10 +23,12 @@ MAX_TEXT: Final = 600
 """Characters of a headline or a summary that are read."""
 MAX_ASSETS: Final = 8
 VENDOR_SYMBOLS: Final = 3
-"""A source that attaches more symbols than this lists neighbours too: those the text names count."""
+"""A source that attaches more lists neighbours too: only those that the text names count."""
 SUMMARY_WEIGHT: Final = 0.35
 """Of the summary's probabilities beside the headline's."""
 _ORDER: Final[tuple[Sentiment, Sentiment, Sentiment]] = ("negative", "neutral", "positive")
+_SYMBOL: Final = re.compile(r"[A-Z][A-Z0-9.\-]{0,11}")
+"""What a message takes as a symbol; a source's "BTC/USD" is none."""
 _SAME: Final = {"GOOG": "GOOGL", "BRK.A": "BRK.B", "BRKB": "BRK.B", "BRK-B": "BRK.B"}
 
 
@@ -75,7 +78,11 @@ def assets_of(story: Story) -> list[str]:
     where they are few or where the text names them too.
     """
     named, in_summary = _subjects(story.headline), _subjects(story.summary)
-    vendor = list(dict.fromkeys(_SAME.get(symbol, symbol) for symbol in story.symbols))
+    vendor = list(
+        dict.fromkeys(
+            _SAME.get(symbol, symbol) for symbol in story.symbols if _SYMBOL.fullmatch(symbol)
+        )
+    )
     found = named or in_summary
     if len(vendor) <= VENDOR_SYMBOLS:
         found = list(dict.fromkeys([*vendor, *named])) if vendor else found
@@ -105,12 +112,15 @@ def _parts(story: Story, asset: str) -> tuple[str, str]:
 
 def targeted(text: str, asset: str) -> str:
     """Give the part of a text that speaks of an asset: all of it, unless it names others too."""
+    if asset == MARKET and (stocks := market_places(text)):
+        return about(text, stocks[0][0], stocks[1]).strip(" ,;:-")
     found = mentions(text)
     own = next((m for m in found if m.ticker == asset), None)
     if own is None:
         return text.strip()
-    others = [m for m in found if m.ticker != asset]
-    return about(text, _place(own), [_place(m) for m in others]).strip(" ,;:-–—")
+    others = [_place(m) for m in found if m.ticker != asset]
+    others += [place for place in strangers(text) if place[0] != own.start]
+    return about(text, _place(own), others).strip(" ,;:-")
 
 
 def _place(mention: Mention) -> tuple[int, int]:
@@ -120,7 +130,7 @@ def _place(mention: Mention) -> tuple[int, int]:
 def _reading(asset: str, rows: list[NDArray[np.float32]]) -> AssetReading:
     """Join the headline's and the summary's probabilities into one reading."""
     if not rows:
-        return AssetReading(asset, "neutral", 0.0, 1.0)
+        return AssetReading(asset, "neutral", 0.0, 1 / 3)
     joined = (
         rows[0] if len(rows) == 1 else (1 - SUMMARY_WEIGHT) * rows[0] + SUMMARY_WEIGHT * rows[1]
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from relentless.agents.news.engines.figures import comparisons
-from relentless.agents.news.engines.words import Lexicon, lexicon, simplified, tokens
+from relentless.agents.news.engines.words import Lexicon, lexicon, plain, simplified, tokens
 
 BEFORE: Final = 12
 """How many tokens back a movement's subject is looked for."""
@@ -114,7 +114,7 @@ class _Counts:
 
 def signals(text: str) -> Signals:
     """Read a text by rule."""
-    lower = text.lower().replace("’", "'")
+    lower = plain(text).lower()
     simple = simplified(text)
     words = tokens(simple)
     lex = lexicon()
@@ -128,7 +128,7 @@ def signals(text: str) -> Signals:
             continue
         if word in lex.reversers and _turns(words, index, lex):
             continue
-        if _reversed(words, index, lex):
+        if _reversed(words, index, lex) or _undone(words, index, lex):
             polarity, weight = -polarity, 1.5
         elif _negated(words, index, lex):
             negated += 1
@@ -200,7 +200,8 @@ def _movement(words: list[str], index: int, lex: Lexicon) -> tuple[int, int | No
             return lex.transitive[word], after
     if word in lex.verbs:
         before = _nearest(words, index, lex)
-        return lex.verbs[word], before if before is not None else _first(words, index + 1, 3, lex)
+        found = before if before is not None else _first(words, index + 1, 3, lex)
+        return lex.verbs[word], 1 if found is None and word in lex.shares else found
     if word in lex.transitive:
         return lex.transitive[word], None
     if word in lex.nouns:
@@ -214,6 +215,11 @@ def _movement(words: list[str], index: int, lex: Lexicon) -> tuple[int, int | No
     return 0, None
 
 
+_ENDS: Final = frozenset(
+    {",", ":", "to", "from", "by", "as", "after", "on", "amid", "over", "with", "at", "for"}
+    | {"despite", "due", "because", "while", "but"}
+)
+"""What ends the phrase that a movement's object stands in."""
 _LOSSES: Final = frozenset({"loss", "losses"})
 
 
@@ -230,6 +236,16 @@ def _turns(words: list[str], index: int, lex: Lexicon) -> bool:
         ):
             return False
         if lex.words.get(word, 0) != 0 and word not in lex.reversers:
+            return True
+    return False
+
+
+def _undone(words: list[str], index: int, lex: Lexicon) -> bool:
+    """Tell whether a word right after undoes this one: "strike at the port averted"."""
+    for word in words[index + 1 : index + 5]:
+        if word in _STOP or word == "," or word in lex.objects:
+            return False
+        if word in lex.undoers:
             return True
     return False
 
@@ -286,7 +302,7 @@ def _nearest(words: list[str], index: int, lex: Lexicon, reach: int = BEFORE) ->
 def _first(words: list[str], start: int, reach: int, lex: Lexicon) -> int | None:
     """Look forward for an object; a mark or a figure's preposition ends the phrase."""
     for word in words[start : start + reach]:
-        if word in _STOP or word in (",", ":", "to", "from", "by", "as", "after"):
+        if word in _STOP or word in _ENDS:
             return None
         if word in lex.objects:
             return lex.objects[word]

@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from relentless.agents.news.engines.words import plain
+
 TOPICS: Final = (
     "earnings", "guidance", "m&a", "analyst", "legal", "regulation", "product", "management",
     "macro", "rates", "inflation", "employment", "energy", "credit", "dividend", "layoffs",
@@ -28,6 +30,17 @@ def topics(text: str) -> list[str]:
     """Give a text's topics, in the list's order."""
     lower = text.lower()
     return [topic for topic, pattern in _rules()[0].items() if pattern.search(lower)]
+
+
+def market_places(text: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]] | None:
+    """Give where a text names stocks and where it names oil, currencies or bonds; None: no stocks.
+
+    "Stocks dip, Treasury yields jump": only the first speaks of the market.
+    """
+    lower, rules = plain(text).lower(), _rules()[1]
+    stocks = [match.span() for match in rules["stocks"].finditer(lower)]
+    others = [match.span() for match in rules["beside"].finditer(lower)]
+    return (stocks, others) if stocks else None
 
 
 def on_market(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Words: a text cut into tokens, and the lexicon written for this engine (``lexicon.toml``). Pure."""
+"""Words: a text cut into tokens, and the engine's own lexicon, ``lexicon.toml``. Pure."""
 
 import re
 import tomllib
@@ -25,6 +25,8 @@ class Lexicon:
 
     verbs: dict[str, int]
     """A movement, +1 up or -1 down; so the four below."""
+    shares: frozenset[str]
+    """Forms of verbs that speak of shares where they have no other object."""
     transitive: dict[str, int]
     adjectives: dict[str, int]
     nouns: dict[str, int]
@@ -35,6 +37,7 @@ class Lexicon:
     terms: tuple[tuple[re.Pattern[str], str], ...]
     """Patterns of several words, and the word that each stands for."""
     reversers: frozenset[str]
+    undoers: frozenset[str]
     negators: frozenset[str]
     hedges: frozenset[str]
     positive: re.Pattern[str]
@@ -42,9 +45,27 @@ class Lexicon:
     neutral: re.Pattern[str]
 
 
+_PLAIN: Final = str.maketrans(
+    {
+        "\u2018": "'",
+        "\u2019": "'",
+        "\u201c": '"',
+        "\u201d": '"',
+        "\u2013": "-",
+        "\u2014": "-",
+        "\u00a0": " ",
+    }
+)
+
+
+def plain(text: str) -> str:
+    """Put plain quotation marks, dashes and spaces for the printer's; every place stays."""
+    return text.translate(_PLAIN)
+
+
 def simplified(text: str) -> str:
     """Lower a text's case and put one word for each term of several."""
-    text = text.lower().replace("’", "'")
+    text = plain(text).lower()
     for pattern, word in lexicon().terms:
         text = pattern.sub(word, text)
     return text
@@ -52,7 +73,7 @@ def simplified(text: str) -> str:
 
 def tokens(text: str) -> list[str]:
     """Cut a text into words, figures and marks, in lower case."""
-    return [match.lower() for match in _TOKEN.findall(text.replace("’", "'"))]
+    return [match.lower() for match in _TOKEN.findall(plain(text))]
 
 
 def inflect(entry: str) -> list[str]:
@@ -80,12 +101,12 @@ def lexicon() -> Lexicon:
     raw: dict[str, Any] = tomllib.loads(LEXICON.read_text(encoding="utf-8"))
 
     def moving(kind: str) -> dict[str, int]:
-        plain = kind in ("adjectives", "adverbs", "nouns")
+        fixed = kind in ("adjectives", "adverbs", "nouns")
         return {
             form: sign
             for side, sign in (("up", 1), ("down", -1))
             for entry in raw["movement"][side][kind]
-            for form in ([entry] if plain else inflect(entry))
+            for form in ([entry] if fixed else inflect(entry))
         }
 
     def pattern(kind: str) -> re.Pattern[str]:
@@ -97,6 +118,9 @@ def lexicon() -> Lexicon:
     words |= {form: -1 for entry in raw["words"]["negative"] for form in inflect(entry)}
     return Lexicon(
         verbs=moving("verbs"),
+        shares=frozenset(
+            form for entry in raw["movement"]["shares"]["verbs"] for form in inflect(entry)
+        ),
         transitive=moving("transitive"),
         adjectives=moving("adjectives"),
         nouns=moving("nouns"),
@@ -108,6 +132,7 @@ def lexicon() -> Lexicon:
             for word, patterns in raw["terms"].items()
         ),
         reversers=frozenset(form for entry in raw["words"]["reversers"] for form in inflect(entry)),
+        undoers=frozenset(form for entry in raw["words"]["undoers"] for form in inflect(entry)),
         negators=frozenset(raw["words"]["negators"]),
         hedges=frozenset(raw["words"]["hedges"]),
         positive=pattern("positive"),
