@@ -16,7 +16,7 @@ from html import unescape
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from relentless.agents.news.engines.budget import DEAREST, Budget, Used, price_of
+from relentless.agents.news.engines.budget import Budget
 from relentless.agents.news.engines.claude import BATCH, ClaudeEngine
 from relentless.agents.news.engines.offline import OfflineEngine
 from relentless.agents.news.engines.prompt import (
@@ -30,6 +30,7 @@ from relentless.agents.news.engines.prompt import (
 )
 from relentless.agents.news.engines.topics import TOPICS
 from relentless.agents.news.reading import MARKET, AssetReading, Reading, Story
+from relentless.configs.claude import DEAREST, Used, price_of
 from relentless.configs.settings import NewsSettings
 
 KEY = "sk-ant-" + "s3cret" * 4

@@ -8,63 +8,15 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-PRICES_OF: Final = "2026-10"
-"""When the prices below were read, off Anthropic's list: USD per million tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """USD per million tokens; cache writes are those kept for five minutes."""
-
-    input: float
-    output: float
-    cache_write: float
-    cache_read: float
-
-
-PRICES: Final = {
-    "claude-haiku-4-5": Price(1.0, 5.0, 1.25, 0.10),
-    "claude-sonnet-4-5": Price(3.0, 15.0, 3.75, 0.30),
-    "claude-sonnet-4-6": Price(3.0, 15.0, 3.75, 0.30),
-    "claude-sonnet-5": Price(2.0, 10.0, 2.50, 0.20),
-    "claude-opus-4": Price(5.0, 25.0, 6.25, 0.50),
-}
-"""By the beginning of the model's name; the longest that fits."""
-DEAREST: Final = Price(15.0, 75.0, 18.75, 1.50)
-"""For a model that is not listed: errs high."""
+from relentless.configs.claude import Used, price_of
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """Tokens of one request."""
-
-    input: int
-    output: int
-    cache_write: int = 0
-    cache_read: int = 0
-
-    def tokens(self) -> int:
-        """Give all of them."""
-        return self.input + self.output + self.cache_write + self.cache_read
-
-    def usd(self, price: Price) -> float:
-        """Give what they cost."""
-        return (
-            self.input * price.input
-            + self.output * price.output
-            + self.cache_write * price.cache_write
-            + self.cache_read * price.cache_read
-        ) / 1e6
 
 
 class Spent(BaseModel):
@@ -76,12 +28,6 @@ class Spent(BaseModel):
     tokens: int = Field(default=0, ge=0)
     usd: float = Field(default=0.0, ge=0)
     requests: int = Field(default=0, ge=0)
-
-
-def price_of(model: str) -> Price:
-    """Give a model's price."""
-    fitting = [name for name in PRICES if model.startswith(name)]
-    return PRICES[max(fitting, key=len)] if fitting else DEAREST
 
 
 class Budget:
@@ -126,7 +72,7 @@ class Budget:
     def book(self, most: Used) -> bool:
         """Book a request's most; False, and nothing booked, where the day has not so much left."""
         spent = self.spent()
-        tokens, usd = spent.tokens + most.tokens(), spent.usd + most.usd(self._price)
+        tokens, usd = spent.tokens + sum(most), spent.usd + most.usd(self._price)
         if tokens > self._tokens or usd > self._usd:
             return False
         self._write(Spent(day=spent.day, tokens=tokens, usd=usd, requests=spent.requests + 1))
@@ -138,7 +84,7 @@ class Budget:
         self._write(
             spent.model_copy(
                 update={
-                    "tokens": max(0, spent.tokens - most.tokens() + used.tokens()),
+                    "tokens": max(0, spent.tokens - sum(most) + sum(used)),
                     "usd": max(0.0, spent.usd - most.usd(self._price) + used.usd(self._price)),
                 }
             )

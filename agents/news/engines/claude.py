@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from pydantic import SecretStr, ValidationError
 
-from relentless.agents.news.engines.budget import Budget, Used
+from relentless.agents.news.engines.budget import Budget
 from relentless.agents.news.engines.offline import OfflineEngine
 from relentless.agents.news.engines.prompt import (
     SCHEMA,
@@ -25,6 +25,7 @@ from relentless.agents.news.engines.prompt import (
     wrapped,
 )
 from relentless.agents.news.reading import Reading, Story
+from relentless.configs.claude import Used
 from relentless.configs.settings import NewsSettings
 
 if TYPE_CHECKING:
@@ -147,13 +148,7 @@ class ClaudeEngine:
             if failed.free:
                 await asyncio.to_thread(self._budget.settle, most, Used(input=0, output=0))
             raise
-        usage = message.usage
-        used = Used(
-            input=usage.input_tokens,
-            output=usage.output_tokens,
-            cache_write=usage.cache_creation_input_tokens or 0,
-            cache_read=usage.cache_read_input_tokens or 0,
-        )
+        used = Used.of(message.usage)
         await asyncio.to_thread(self._budget.settle, most, used)
         if message.stop_reason != "end_turn":
             raise _Failed(
