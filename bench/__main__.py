@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import context, journal, processes, publish, ticks
+from bench import agents, context, journal, processes, publish, ticks
 from bench.harness import Section, write
 from relentless.configs.process import configure_logging
 
@@ -17,6 +17,9 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "publish": publish.section,
     "journal": journal.section,
     "context": context.section,
+    "parsers": agents.parse_speed,
+    "morning": agents.morning,
+    "messages": agents.volume,
     "startup": processes.startup,
 }
 

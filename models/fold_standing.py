@@ -37,12 +37,9 @@ class Standing:
     def forget(self, as_of: datetime) -> None:
         """Forget what is hidden at a moment; folds before it are no longer covered."""
         self._as_of = max(self._as_of, as_of)
-        for about, kept in list(self._kept.items()):
-            left = list(_left(kept, self._as_of, self.head))
-            if left:
-                self._kept[about] = left
-            else:
-                del self._kept[about]
+        for about, kept in self._kept.items():
+            if len(kept) > 1:  # one alone is hidden by nothing
+                self._kept[about] = list(_left(kept, self._as_of, self.head))
 
     def messages(self) -> Iterator[Numbered]:
         """Give what is kept."""
