@@ -42,7 +42,8 @@ def legislation_features(
 ) -> LegislationPart:
     """Give the scores over the most relevant pending bills.
 
-    Expired messages count only where nothing else is left, and the features are then stale.
+    Expired messages count only where nothing else is left, and the features are then stale. They
+    are stale too where the newest action, which ``observed_at`` dates, is too old.
     """
     read = ((read_bill(item.context, trading_date), item) for item in items)
     pending = [(bill, item) for bill, item in read if bill is not None]
@@ -54,12 +55,13 @@ def legislation_features(
     bills = [bill for bill, _ in counted]
     used = tuple(item for _, item in counted)
     newest = max(item.known_at for item in used)
+    newest_action = max(item.observed_at for item in used)
     observed_at = min(item.observed_at for item in used)
     origin = worst(item.origin for item in used)
     message_ids = tuple(item.message_id for item in used[:MAX_IDS])
 
     def said(name: str, value: float | None) -> FeatureProvenance:
-        fresh = bool(alive) and as_of - newest <= rules.feature_max_age(name)
+        fresh = bool(alive) and as_of - newest_action <= rules.feature_max_age(name)
         return FeatureProvenance(
             value=value,
             observed_at=observed_at,

@@ -232,8 +232,13 @@ def _history(listed: Listed, facts: Facts, as_of: datetime) -> tuple[Action, ...
 
 
 def _known_at(listed: Listed, latest: Action, as_of: datetime) -> datetime:
-    """Give when the latest action was known: the end of its day, or when live it was first seen."""
-    known = known_at(latest.day)
+    """Give when what is said was known.
+
+    The latest action at the end of its day, or when live it was first seen; and the chance with the
+    beginning of the run's day, since it falls with the time that is left.
+    """
+    day = as_of.astimezone(EASTERN).date()
+    known = max(known_at(latest.day), datetime.combine(day, time(), EASTERN))
     if listed.seen_at and listed.origin == Origin.LIVE.value and latest.day == listed.latest.day:
         known = max(known, datetime.fromisoformat(listed.seen_at))
     return min(known, as_of)

@@ -56,8 +56,9 @@ def read_table(body: bytes, content_type: str = "") -> Table:
     head = text.lstrip("\ufeff \r\n\t")
     if head.startswith(("{", "[")):
         raise refusal(head)
-    if head.startswith("<"):
-        raise SourceMalformed(SOURCE, "HTML came in place of the table")
+    if not head or head.startswith("<"):
+        what = "HTML came in place of the table" if head else "the answer is empty"
+        raise SourceMalformed(SOURCE, what)
     try:
         table = list(csv.reader(io.StringIO(head, newline=""), strict=True))
     except csv.Error as error:

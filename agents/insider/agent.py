@@ -73,7 +73,12 @@ class InsiderAgent(Agent):
         kept |= {report.accession: report for report in read}
         await asyncio.to_thread(_keep, shelf, run.as_of, read, progress, found, kept)
         names, unnamed = named(kept.values(), own, listed, run.as_of)
-        chosen = _chosen(names, own.values(), sampled=sampled)
+        partly = _partly_read(wanted, kept, run.as_of)
+        chosen = [
+            cik
+            for cik in _chosen(names, own.values(), sampled=sampled)
+            if cik not in partly and (found.market_whole or cik in found.histories)
+        ]
         signals = await asyncio.to_thread(_signals, kept.values(), chosen, run.as_of)
         messages = [
             self._message(run, names[cik], signal, kept, _history(found, cik, kept, run.as_of))
@@ -125,6 +130,19 @@ class InsiderAgent(Agent):
             expires_at=signal.ends_at,
             evidence=[_evidence(report) for report in reports[:MAX_EVIDENCE]],
         )
+
+
+def _partly_read(
+    wanted: Iterable[FilingEntry], kept: Mapping[str, Report], as_of: datetime
+) -> set[int]:
+    """Give the parties of the window's filings that could not be read: half a score is none."""
+    begins = as_of - WINDOW
+    return {
+        cik
+        for entry in wanted
+        if entry.accession not in kept and (entry.known_at is None or entry.known_at > begins)
+        for cik in (entry.cik, *(party.cik for party in entry.parties))
+    }
 
 
 def _left(read: Iterable[Report], unread: int) -> list[Gap]:

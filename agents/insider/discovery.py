@@ -21,6 +21,7 @@ from relentless.agents.http import Source
 from relentless.agents.insider.routine import YEARS
 from relentless.agents.insider.signal import WINDOW
 from relentless.configs.clock import EASTERN
+from relentless.configs.releases import federal_holidays
 from relentless.configs.sessions import is_session
 from relentless.proto.errors import SourceError
 
@@ -33,7 +34,8 @@ INDEX_DAYS: Final = 31
 """Days of the index a run, the newest first: the whole window, so that a first run is a whole one
 where its filings are not too many to read."""
 LATE_DAYS: Final = 3
-"""A day without an index after so many days was a holiday."""
+"""An index may come so late; the feed has the newest filings meanwhile. A refusal looks the same:
+EDGAR answers 403 for a file that is not there."""
 FEED_REACH: Final = timedelta(hours=12)
 """How far back the feed is read after a pause; the index has the rest."""
 
@@ -52,6 +54,8 @@ class Found:
     counts: dict[date, int] = field(default_factory=dict)
     """Forms 4 of each of these days, wanted or not."""
     feed_whole: bool = False
+    market_whole: bool = True
+    """No index of the window failed: else an issuer's other filings could lie in it."""
 
 
 def in_sample(cik: int) -> bool:
@@ -125,12 +129,14 @@ async def indexes(
             rows = await daily_index(archive, day)
         except SourceError as error:
             found.gaps.append(Gap.of(f"index {day}", error))
+            found.market_whole = False
             return
         if rows is None:
-            if (today - day).days > LATE_DAYS or not is_session(day):
+            if day in federal_holidays(day.year) or not is_session(day):
                 found.days[day], found.counts[day] = [], 0
-            else:
-                found.gaps.append(Gap(f"index {day}", "late", "EDGAR has no such file yet"))
+                return
+            found.gaps.append(Gap(f"index {day}", "late", "EDGAR has no such file yet"))
+            found.market_whole &= (today - day).days <= LATE_DAYS
             return
         forms4 = merged(row for row in rows if row.form in FORMS)
         if len(forms4) <= WHOLE_DAY:

@@ -34,7 +34,7 @@ async def test_a_relevant_bill_becomes_a_message(make_run):
     assert context.committees == ("House Budget Committee",)
     assert (context.sponsor_party, context.cosponsors) == ("R", 0)
     assert str(context.introduced_date) == "2013-09-28"
-    assert message.known_at == eastern("2013-09-30 00:00")
+    assert message.known_at == eastern("2013-10-07 00:00"), "its chance is of that day"
     assert message.observed_at == eastern("2013-09-29 00:00")
     assert message.expires_at == eastern("2013-10-15 00:00")
     assert [e.origin.value for e in message.evidence] == ["recorded"] * 3
@@ -166,10 +166,22 @@ async def test_a_live_action_is_known_when_it_was_first_seen(make_run):
         collected = await CongressAgent().collect(dataclasses.replace(run, settings=settings))
         return said(collected)["113-hr-1"].known_at
 
-    assert await live("2013-09-09 05:10") == eastern("2013-09-04 00:00")
+    assert await live("2013-09-09 05:10") == eastern("2013-09-09 00:00")
     bill.actions = [*bill.actions, ("2013-09-06", "Passed House.")]
     assert await live("2013-09-10 05:10") == eastern("2013-09-10 05:10")
-    assert await live("2013-09-11 05:10") == eastern("2013-09-10 05:10")
+    assert await live("2013-09-10 06:00") == eastern("2013-09-10 05:10")
+    assert await live("2013-09-11 05:10") == eastern("2013-09-11 00:00")
+
+
+async def test_what_is_said_on_a_later_day_is_not_read_for_an_earlier_one(make_run):
+    stub = Stub([StubBill(59, kind="hjres", actions=PASSED)])
+    days = ("2013-10-07 05:10", "2014-06-02 05:10")
+    early, late = [
+        said(await CongressAgent().collect(await make_run(stub, day)))["113-hjres-59"]
+        for day in days
+    ]
+    assert late.context["likelihood_pass"] < early.context["likelihood_pass"]
+    assert late.known_at > eastern(days[0])
 
 
 @pytest.mark.parametrize("poison", ["Passed House.", "Became Public Law No: 113-99."])

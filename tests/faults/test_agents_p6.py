@@ -3,7 +3,8 @@
 Mornings drawn by a seeded generator: each agent's sources are out, cut, slow or wrong before some
 contexts; one agent ignores its cancellation and another raises. In every one of them all contexts
 are there in time, what the unhurt agents feed is what a clean morning has, byte for byte, and what
-the hurt ones feed is flagged or a value of the clean morning, and never anything else.
+the hurt ones feed is flagged or a value of the clean morning, and never anything else; of a mean
+over many parts, each part is.
 """
 
 import json
@@ -55,6 +56,16 @@ FEEDS = {
 "earnings" and "events" are the dates ahead, by symbol and over all."""
 PLACES = {"FredAgent": [("/fred/", f"series_id={name}&") for name in SERIES]}
 """Where an agent's requests can be told apart, so that several faults can be played at once."""
+MEANS = {
+    "NewsAnalysisAgent": ("asset", "story_id"),
+    "OptionsFlowAgent": ("symbol", "vendor"),
+    "InsiderAgent": ("symbol",),
+}
+"""Agents whose feature is a mean over what they could read, and what each of its parts is about.
+A part that was read is the clean morning's; the mean over fewer parts is no wrong value, and its
+note says of how many."""
+PATIENCE_S = 10.0
+"""Wall seconds for a build on a busy machine; what hangs does so for thirty."""
 PASSING = ("rate_limited", "server_error", "unavailable", "cut_body", "slow_body", "hang")
 """Kinds that a retry overcomes."""
 LASTING = (
@@ -171,26 +182,12 @@ def fed(name, context):
 
 def check(clean, morning):
     """Hold a morning against the clean one."""
-    names = sorted(clean.reports)
     assert [c.as_of for c in morning.contexts] == [m.astimezone(UTC) for m in MOMENTS]
-    assert max(morning.waits_s) < GRACE_S + 1.0, "a context came late"
-    for number, context in enumerate(morning.contexts):
-        hurt = morning.hurt[number]
-        now, wanted = said(context), said(clean.contexts[number])
-        assert now.keys() == wanted.keys()
-        earlier = [said(c) for c in clean.contexts[: number + 1]]
-        for name in names:
-            delivered = any(key[0] == name and key[1] <= context.as_of for key in morning.messages)
-            for feature in fed(name, context):
-                where = f"{feature} of {name} as of {context.as_of}"
-                if name not in hurt:
-                    assert now[feature] == wanted[feature], where
-                elif feature in ("events", "earnings"):
-                    _dates_are_clean(now[feature], [e[feature] for e in earlier], where)
-                    assert delivered or now[feature] in ("[]", "{}"), where
-                elif not flagged(feature, context):
-                    assert delivered, f"{where}: a value without a message"
-                    assert now[feature] in [e[feature] for e in earlier], f"{where}: a wrong value"
+    assert max(morning.waits_s) < GRACE_S + PATIENCE_S, "a context waited for who hung"
+    for number in range(len(MOMENTS)):
+        _context_is_clean(clean, morning, number)
+    for name in MEANS:
+        assert parts(morning, name) <= parts(clean, name) | others(morning, name), name
     for (name, at), digests in clean.messages.items():
         first = next((n for n, m in enumerate(MOMENTS) if at <= m), len(MOMENTS) - 1)
         if name not in morning.hurt[first]:
@@ -201,6 +198,47 @@ def check(clean, morning):
         newest = max(at for at in runs if at <= last)
         assert runs[newest].status == "ok", f"{name} has not recovered: {runs[newest]}"
     assert {f: v for f, v in said(morning.contexts[-1]).items()} == said(clean.contexts[-1])
+
+
+def _context_is_clean(clean, morning, number):
+    """Hold one context: the unhurt feed the same, the hurt what is flagged or was once clean."""
+    context, hurt = morning.contexts[number], morning.hurt[number]
+    now, wanted = said(context), said(clean.contexts[number])
+    assert now.keys() == wanted.keys()
+    earlier = [said(c) for c in clean.contexts[: number + 1]]
+    for name in sorted(clean.reports):
+        delivered = any(key[0] == name and key[1] <= context.as_of for key in morning.messages)
+        for feature in fed(name, context):
+            where = f"{feature} of {name} as of {context.as_of}"
+            if name not in hurt:
+                assert now[feature] == wanted[feature], where
+            elif feature in ("events", "earnings"):
+                _dates_are_clean(now[feature], [e[feature] for e in earlier], where)
+                assert delivered or now[feature] in ("[]", "{}"), where
+            elif not flagged(feature, context):
+                assert delivered, f"{where}: a value without a message"
+                clean_values = [e[feature] for e in earlier]
+                assert name in MEANS or now[feature] in clean_values, f"{where}: a wrong value"
+
+
+def parts(morning, name):
+    """Give what an agent's messages say of each thing, as bytes."""
+    about = MEANS[name]
+    return {
+        json.dumps([*(m.context.get(key) for key in about), m.context["score"]])
+        for m in morning.bodies
+        if m.source_agent == name
+    }
+
+
+def others(morning, name):
+    """Give what was measured at another vendor's: named by the message, and no clean value."""
+    usual = "cboe"
+    return {
+        json.dumps([*(m.context.get(key) for key in MEANS[name]), m.context["score"]])
+        for m in morning.bodies
+        if m.source_agent == name and m.context.get("vendor") not in (None, usual)
+    }
 
 
 def _dates_are_clean(now, clean, where):

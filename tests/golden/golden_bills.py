@@ -144,7 +144,7 @@ def legislation(folder, day):
     for bill in counted:
         once[bill["text"]] = max(once.get(bill["text"], 0.0), bill["rule"])
     observed = at(min(bill["latest"] for bill in counted), 0, 0)
-    known = at(max(bill["latest"] for bill in counted) + timedelta(days=1), 0, 0)
+    known = at(max(max(bill["latest"] for bill in counted) + timedelta(days=1), day), 0, 0)
     nothing = math.prod(1 - rule for rule in once.values())
     names = sorted({sector for bill in counted for sector in bill["sectors"]})
     total = {n: sum(bill["weight"] for bill in counted if n in bill["sectors"]) for n in names}

@@ -84,7 +84,8 @@ def test_each_other_feature_is_used_up_to_its_age_and_flagged_after_it(folded, r
             topic, context = TYPED[name]
             message = say(topic, context, known_h=age)
         else:
-            message = bill(1, known_h=age)
+            # the age of the newest action; when it was said again makes no difference
+            message = bill(1, known_h=min(age, 5.0), observed_h=age)
         built = folded([message])
         fresh = age <= limit
         said = built.provenance[name]
