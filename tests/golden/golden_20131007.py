@@ -30,6 +30,11 @@ FIELDS = (
 )
 
 
+INVENTED = ("news_sentiment", "options_flow_sentiment", "insider_trading_signal")
+"""Features of sources that no recording has for that day: the box invents them, and says so. Here
+only their masks and times are held; where no agent ran they are missing."""
+
+
 def golden(folder):
     """Give the three contexts as far as the rules state them."""
     features, pending, sectors = legislation(folder, DAY)
@@ -37,8 +42,8 @@ def golden(folder):
     for moment in TIMES:
         as_of = datetime.combine(DAY, moment, EASTERN)
         provenance = rate_features(folder, as_of) | features
-        for name in ("news_sentiment", "options_flow_sentiment", "insider_trading_signal"):
-            provenance[name] = {"value": None, "quality": "missing"}
+        for name in INVENTED:
+            provenance[name] = {}
         contexts.append(
             {
                 "as_of": as_of,
@@ -85,6 +90,9 @@ def masks(as_of, provenance, found):
             yield f"{name}: known at {known}, after the context's {as_of.isoformat()}"
         if name == "sector_scores":
             continue
+        origin = feature.get("origin")
+        if name in INVENTED and feature.get("quality") == "ok" and origin != "synthetic":
+            yield f"{name}: invented, and labelled {origin}"
         stated = found.get(name) if name in FIELDS else found.get("extra", {}).get(name)
         usable = feature.get("value") if feature.get("quality") == "ok" else None
         if stated != usable:
