@@ -20,7 +20,6 @@ from relentless.agents.options.chain import (
     number,
 )
 from relentless.configs.clock import EASTERN
-from relentless.proto.errors import InvalidInput
 
 VENDOR: Final = "cboe"
 
@@ -59,11 +58,8 @@ def read(symbol: str, body: Any) -> Chain:
 
 def _contract(row: Any, roots: tuple[str, ...]) -> Contract | None:
     """Read one contract; None where it has no name, or another root's (an adjusted series)."""
-    try:
-        name = osi.read(row["option"])
-    except (InvalidInput, KeyError, TypeError):
-        return None
-    if name.root not in roots:
+    name = osi.of_root(row, "option", roots)
+    if name is None:
         return None
     return Contract(
         symbol=name.text(),

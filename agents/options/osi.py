@@ -9,7 +9,7 @@ also differ from its underlying's name: SPXW are the weeklies of SPX.
 import re
 from datetime import date
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from relentless.proto.errors import InvalidInput
 
@@ -61,6 +61,15 @@ def read(text: str) -> Osi:
     except ValueError:
         raise InvalidInput(f"{text[:40]!r}: there is no such expiry") from None
     return Osi(root, expiry, "C" if right == "C" else "P", int(strike) / 1000)
+
+
+def of_root(row: Any, key: str, roots: tuple[str, ...]) -> Osi | None:
+    """Read a row's symbol; None where it has none, or another root's (an adjusted series)."""
+    try:
+        name = read(row[key])
+    except (InvalidInput, KeyError, TypeError):
+        return None
+    return name if name.root in roots else None
 
 
 def is_index(symbol: str) -> bool:

@@ -20,7 +20,6 @@ from relentless.agents.options.chain import (
     malformed,
     number,
 )
-from relentless.proto.errors import InvalidInput
 
 VENDOR: Final = "tradier"
 
@@ -72,11 +71,8 @@ def read(symbol: str, rows: Iterable[Any], listed: int, asked_at: datetime) -> C
 
 
 def _contract(row: Any, roots: tuple[str, ...]) -> Contract | None:
-    try:
-        name = osi.read(row["symbol"])
-    except (InvalidInput, KeyError, TypeError):
-        return None
-    if name.root not in roots:
+    name = osi.of_root(row, "symbol", roots)
+    if name is None:
         return None
     stated = row.get("greeks")
     greeks = stated if isinstance(stated, dict) else {}

@@ -20,7 +20,6 @@ from relentless.agents.options.chain import (
     malformed,
     number,
 )
-from relentless.proto.errors import InvalidInput
 
 VENDOR: Final = "yahoo"
 
@@ -89,11 +88,8 @@ def _rows(found: dict[str, Any]) -> Iterable[Any]:
 
 
 def _contract(row: Any, roots: tuple[str, ...]) -> Contract | None:
-    try:
-        name = osi.read(row["contractSymbol"])
-    except (InvalidInput, KeyError, TypeError):
-        return None
-    if name.root not in roots:
+    name = osi.of_root(row, "contractSymbol", roots)
+    if name is None:
         return None
     return Contract(
         symbol=name.text(),

@@ -1,14 +1,11 @@
 """InsiderAgent against EDGAR in the box: the shipped day, faults, look-ahead, and what is kept."""
 
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 
-import httpx
 import pytest
 
-from relentless.agents.base import Run
-from relentless.agents.http import Answer, Upstream
+from relentless.agents.http import Answer
 from relentless.agents.insider import InsiderAgent, discovery
 from relentless.agents.insider import agent as module
 from relentless.agents.insider.discovery import Found, in_sample, indexes, order
@@ -17,15 +14,14 @@ from relentless.agents.insider.form4 import Owner, parse_form4
 from relentless.agents.insider.shelf import Shelf
 from relentless.agents.insider.signal import issuer_signal
 from relentless.agents.insider.trades import Report, Row, report_of
-from relentless.configs.clock import ManualClock
 from relentless.models.fold_select import select
 from relentless.proto.contexts import Origin, Topic
 from relentless.proto.errors import SourceMalformed
 from relentless.sandbox import filers, form4
 from relentless.sandbox.faults import KINDS, Fault
-from relentless.sandbox.server import build, serve
 
-from .conftest import FAST, eastern, test_settings
+from . import box as boxes
+from .conftest import eastern
 
 OWN = {"AAPL": 320193, "MSFT": 789019, "IBM": 51143, "JPM": 19617, "XOM": 34088}
 FEED = "/sec_archive/cgi-bin"
@@ -35,23 +31,8 @@ TICKERS = "/sec_archive/files"
 HARMLESS = {"slow_body", "duplicated_page", "shifting_page"}
 
 
-@asynccontextmanager
-async def box(tmp_path, *faults, as_of="2013-10-07 05:00", now=None, socket=False, timeout_s=20.0):
-    """Give a run against the shipped day, in process or over a socket."""
-    clock = ManualClock(eastern(now or as_of))
-    settings = test_settings(tmp_path).model_copy(update={"recordings": None})
-    app = build(settings, clock)
-    app.add(*faults)
-    moment = eastern(as_of)
-    if socket:
-        async with serve(settings, clock, app=app) as (http, _):
-            settings = test_settings(tmp_path, http, timeout_s)
-            async with Upstream(tmp_path / "raw", FAST) as upstream:
-                yield Run(moment, upstream, clock, tmp_path, settings)
-        return
-    settings = test_settings(tmp_path, timeout_s=timeout_s)
-    async with Upstream(tmp_path / "raw", FAST, httpx.ASGITransport(app)) as upstream:
-        yield Run(moment, upstream, clock, tmp_path, settings)
+def box(tmp_path, *faults, as_of="2013-10-07 05:00", **how):
+    return boxes.box(tmp_path, *faults, as_of=as_of, **how)
 
 
 async def collect(tmp_path, *faults, **how):

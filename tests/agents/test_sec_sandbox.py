@@ -1,6 +1,5 @@
 """SecAgent against EDGAR in the box: the shipped day, faults, look-ahead, and what is kept."""
 
-from contextlib import asynccontextmanager
 from datetime import date, timedelta
 
 import httpx
@@ -12,14 +11,14 @@ from relentless.agents.http import Upstream
 from relentless.agents.sec import SecAgent
 from relentless.agents.sec import agent as module
 from relentless.agents.sec import headers as headers_module
-from relentless.configs.clock import EASTERN, ManualClock
+from relentless.configs.clock import EASTERN
 from relentless.proto.contexts import Origin
 from relentless.sandbox import edgar_filings, filers, form4
 from relentless.sandbox.faults import KINDS, Fault
 from relentless.sandbox.filings import Filed
-from relentless.sandbox.server import build, serve
 
-from .conftest import FAST, eastern, test_settings
+from . import box as boxes
+from .conftest import FAST, eastern
 
 OWN = {"AAPL": 320193, "MSFT": 789019, "IBM": 51143, "JPM": 19617, "XOM": 34088}
 FEED = "/sec_archive/cgi-bin"
@@ -28,23 +27,8 @@ DATA = "/sec_archive/Archives/edgar/data"
 TICKERS = "/sec_archive/files"
 
 
-@asynccontextmanager
-async def box(tmp_path, *faults, as_of="2013-10-07 07:55", now=None, socket=False, timeout_s=20.0):
-    """Give a run against the shipped day, in process or over a socket."""
-    clock = ManualClock(eastern(now or as_of))
-    settings = test_settings(tmp_path).model_copy(update={"recordings": None})
-    app = build(settings, clock)
-    app.add(*faults)
-    moment = eastern(as_of)
-    if socket:
-        async with serve(settings, clock, app=app) as (http, _):
-            settings = test_settings(tmp_path, http, timeout_s)
-            async with Upstream(tmp_path / "raw", FAST) as upstream:
-                yield Run(moment, upstream, clock, tmp_path, settings)
-        return
-    settings = test_settings(tmp_path, timeout_s=timeout_s)
-    async with Upstream(tmp_path / "raw", FAST, httpx.ASGITransport(app)) as upstream:
-        yield Run(moment, upstream, clock, tmp_path, settings)
+def box(tmp_path, *faults, as_of="2013-10-07 07:55", **how):
+    return boxes.box(tmp_path, *faults, as_of=as_of, **how)
 
 
 async def collect(tmp_path, *faults, **how):

@@ -1,0 +1,31 @@
+"""A run against the sandbox of the shipped day, with faults, in process or over a socket."""
+
+from contextlib import asynccontextmanager
+
+import httpx
+
+from relentless.agents.base import Run
+from relentless.agents.http import Upstream
+from relentless.configs.clock import ManualClock
+from relentless.sandbox.server import build, serve
+
+from .conftest import FAST, eastern, test_settings
+
+
+@asynccontextmanager
+async def box(tmp_path, *faults, as_of, now=None, socket=False, timeout_s=20.0):
+    """Give a run as of a moment; ``now`` is the market time at which it physically happens."""
+    clock = ManualClock(eastern(now or as_of))
+    settings = test_settings(tmp_path).model_copy(update={"recordings": None})
+    app = build(settings, clock)
+    app.add(*faults)
+    moment = eastern(as_of)
+    if socket:
+        async with serve(settings, clock, app=app) as (http, _):
+            settings = test_settings(tmp_path, http, timeout_s)
+            async with Upstream(tmp_path / "raw", FAST) as upstream:
+                yield Run(moment, upstream, clock, tmp_path, settings)
+        return
+    settings = test_settings(tmp_path, timeout_s=timeout_s)
+    async with Upstream(tmp_path / "raw", FAST, httpx.ASGITransport(app)) as upstream:
+        yield Run(moment, upstream, clock, tmp_path, settings)
