@@ -1,9 +1,10 @@
 """Which messages a fold may see, and which of them stand. Pure; the first step of the fold.
 
 A message stands while none newer about the same thing is known. Ignored are: a message known after
-``as_of`` or later in the journal than ``head``; one whose sender is not the agent that its topic
-belongs to; one whose topic or known_at nobody resolved. Whom a message is addressed to makes no
-difference: addressing routes it to an inbox, and what it says holds for everybody.
+``as_of``, too long before it, or later in the journal than ``head``; one whose sender is not the
+agent that its topic belongs to; one whose topic or known_at nobody resolved. Whom a message is
+addressed to makes no difference: addressing routes it to an inbox, and what it says holds for
+everybody.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -78,6 +79,10 @@ _ABOUT: Mapping[Topic, Callable[[Mapping[str, Any]], object]] = {
 A topic without an entry has no part in a context.
 """
 
+LOOKBACK: Mapping[Topic, timedelta] = {Topic.NEWS: timedelta(days=7)}
+"""How long before ``as_of`` a message may have been known and still count, where every message is
+about something new: else what a fold has to hold would grow without end."""
+
 READ_TOPICS = frozenset(_ABOUT)
 """Topics that contexts are made of."""
 
@@ -94,6 +99,12 @@ def subject(sequence: int, message: ContextMessage) -> object:
     return topic, _ABOUT[topic](message.context) or sequence
 
 
+def oldest(topic: Topic, as_of: datetime) -> datetime | None:
+    """Give the time before which a message of a topic was known too long ago; None for no bound."""
+    lookback = LOOKBACK.get(topic)
+    return None if lookback is None else as_of - lookback
+
+
 def select(
     messages: Iterable[tuple[int, ContextMessage]], *, as_of: datetime, head: int
 ) -> dict[Topic, list[Item]]:
@@ -105,19 +116,19 @@ def select(
     """
     standing: dict[Topic, dict[object, _Candidate]] = {topic: {} for topic in _ABOUT}
     places = {
-        topic: (standing[topic], _OWNER[topic], about, topic is Topic.RATES)
+        topic: (standing[topic], _OWNER[topic], about, topic is Topic.RATES, oldest(topic, as_of))
         for topic, about in _ABOUT.items()
     }
     for sequence, message in messages:
         topic, known_at = message.topic, message.known_at
         if topic is None or known_at is None or sequence > head or topic not in places:
             continue
-        kept, owner, about, by_period = places[topic]
+        kept, owner, about, by_period, since = places[topic]
         if message.source_agent != owner:
             continue
         # In one zone comparisons are ten times as fast; most of a fold's time is spent here.
         first = known_at if known_at.tzinfo is UTC else known_at.astimezone(UTC)
-        if first > as_of:
+        if first > as_of or (since is not None and first < since):
             continue
         if by_period and message.observed_at is not None:
             first = message.observed_at.astimezone(UTC)

@@ -8,7 +8,7 @@ forward the messages kept here fold to the same context as all of them.
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from relentless.models.fold_select import select, subject
+from relentless.models.fold_select import oldest, select, subject
 from relentless.proto.messages import ContextMessage
 
 Numbered = tuple[int, ContextMessage]
@@ -37,9 +37,11 @@ class Standing:
     def forget(self, as_of: datetime) -> None:
         """Forget what is hidden at a moment; folds before it are no longer covered."""
         self._as_of = max(self._as_of, as_of)
-        for about, kept in self._kept.items():
+        for about, kept in list(self._kept.items()):
             if len(kept) > 1:  # one alone is hidden by nothing
-                self._kept[about] = list(_left(kept, self._as_of, self.head))
+                self._kept[about] = kept = list(_left(kept, self._as_of, self.head))
+            if not kept or all(_is_over(message, self._as_of) for _, message in kept):
+                del self._kept[about]
 
     def messages(self) -> Iterator[Numbered]:
         """Give what is kept."""
@@ -48,6 +50,12 @@ class Standing:
 
     def __len__(self) -> int:
         return sum(map(len, self._kept.values()))
+
+
+def _is_over(message: ContextMessage, as_of: datetime) -> bool:
+    """Say whether a message was known too long ago for this moment and every later one."""
+    since = None if message.topic is None else oldest(message.topic, as_of)
+    return since is not None and message.known_at is not None and message.known_at < since
 
 
 def _left(kept: list[Numbered], as_of: datetime, head: int) -> Iterator[Numbered]:

@@ -57,13 +57,13 @@ FEEDS = {
 PLACES = {"FredAgent": [("/fred/", f"series_id={name}&") for name in SERIES]}
 """Where an agent's requests can be told apart, so that several faults can be played at once."""
 MEANS = {
-    "NewsAnalysisAgent": ("asset", "story_id"),
-    "OptionsFlowAgent": ("symbol", "vendor"),
-    "InsiderAgent": ("symbol",),
+    "NewsAnalysisAgent": ("asset", "sentiment"),
+    "OptionsFlowAgent": ("symbol", "vendor", "score"),
+    "InsiderAgent": ("symbol", "score"),
 }
-"""Agents whose feature is a mean over what they could read, and what each of its parts is about.
-A part that was read is the clean morning's; the mean over fewer parts is no wrong value, and its
-note says of how many."""
+"""Agents whose feature is a mean over what they could read, and what each of its parts says. A part
+that was read is the clean morning's; the mean over fewer parts is no wrong value, and its note says
+of how many. Of a story another publisher's copy may be left, in other words."""
 PATIENCE_S = 10.0
 """Wall seconds for a build on a busy machine; what hangs does so for thirty."""
 PASSING = ("rate_limited", "server_error", "unavailable", "cut_body", "slow_body", "hang")
@@ -225,7 +225,7 @@ def parts(morning, name):
     """Give what an agent's messages say of each thing, as bytes."""
     about = MEANS[name]
     return {
-        json.dumps([*(m.context.get(key) for key in about), m.context["score"]])
+        json.dumps([m.context.get(key) for key in about])
         for m in morning.bodies
         if m.source_agent == name
     }
@@ -235,7 +235,7 @@ def others(morning, name):
     """Give what was measured at another vendor's: named by the message, and no clean value."""
     usual = "cboe"
     return {
-        json.dumps([*(m.context.get(key) for key in MEANS[name]), m.context["score"]])
+        json.dumps([m.context.get(key) for key in MEANS[name]])
         for m in morning.bodies
         if m.source_agent == name and m.context.get("vendor") not in (None, usual)
     }

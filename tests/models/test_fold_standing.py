@@ -44,7 +44,7 @@ STEPS = st.lists(
         st.integers(0, 4),
         st.integers(0, 2),
         st.integers(0, 9).map(float),
-        st.integers(-40, 80).map(float),
+        st.integers(-40, 260).map(float),
         st.one_of(st.none(), st.integers(0, 120).map(float)),
         st.one_of(st.none(), st.integers(1, 60).map(float)),
     ),
@@ -69,6 +69,13 @@ def test_forgetting_changes_no_later_context(messages, moments):
         assert kept.canonical_bytes() == whole.canonical_bytes()
         standing.forget(as_of)
         assert len(standing) <= len(journal[:head])
+
+
+def test_stories_are_not_kept_for_ever():
+    standing = Standing()
+    standing.take([(n, news("IBM", f"s{n}", 0.1, known_h=24.0 * n)) for n in range(1, 31)], 30)
+    standing.forget(AS_OF)
+    assert sorted(sequence for sequence, _ in standing.messages()) == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_what_is_hidden_is_forgotten_and_the_past_is_not_covered():
