@@ -214,7 +214,7 @@ async def _spoil(fault: Fault, caught: _Body, send: Send) -> None:
         case "empty_page":
             content = _emptied(content)
         case _:
-            kind = headers["content-type"].partition(";")[0]
+            kind = headers.get("content-type", "application/json").partition(";")[0]
             headers["content-type"] = f"{kind}; charset=utf-8"
             content = content.decode("utf-8", "replace").encode("utf-16")
     headers["content-length"] = str(len(content))

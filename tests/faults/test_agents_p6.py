@@ -57,13 +57,16 @@ FEEDS = {
 PLACES = {"FredAgent": [("/fred/", f"series_id={name}&") for name in SERIES]}
 """Where an agent's requests can be told apart, so that several faults can be played at once."""
 MEANS = {
-    "NewsAnalysisAgent": ("asset", "sentiment"),
-    "OptionsFlowAgent": ("symbol", "vendor", "score"),
-    "InsiderAgent": ("symbol", "score"),
+    "NewsAnalysisAgent": lambda said: [(said["asset"], said["sentiment"])],
+    "OptionsFlowAgent": lambda said: [
+        (said["symbol"], said["vendor"], part, value) for part, value in said["parts"].items()
+    ],
+    "InsiderAgent": lambda said: [(said["symbol"], said["score"])],
 }
 """Agents whose feature is a mean over what they could read, and what each of its parts says. A part
 that was read is the clean morning's; the mean over fewer parts is no wrong value, and its note says
-of how many. Of a story another publisher's copy may be left, in other words."""
+of how many. Of a story another publisher's copy may be left, in other words; a score of options
+names the parts that it is made of."""
 PATIENCE_S = 10.0
 """Wall seconds for a build on a busy machine; what hangs does so for thirty."""
 PASSING = ("rate_limited", "server_error", "unavailable", "cut_body", "slow_body", "hang")
@@ -187,7 +190,7 @@ def check(clean, morning):
     for number in range(len(MOMENTS)):
         _context_is_clean(clean, morning, number)
     for name in MEANS:
-        assert parts(morning, name) <= parts(clean, name) | others(morning, name), name
+        assert parts(morning, name) <= parts(clean, name) | elsewhere(morning, name), name
     for (name, at), digests in clean.messages.items():
         first = next((n for n, m in enumerate(MOMENTS) if at <= m), len(MOMENTS) - 1)
         if name not in morning.hurt[first]:
@@ -222,23 +225,15 @@ def _context_is_clean(clean, morning, number):
 
 
 def parts(morning, name):
-    """Give what an agent's messages say of each thing, as bytes."""
-    about = MEANS[name]
+    """Give what an agent's messages say, part by part."""
     return {
-        json.dumps([m.context.get(key) for key in about])
-        for m in morning.bodies
-        if m.source_agent == name
+        part for m in morning.bodies if m.source_agent == name for part in MEANS[name](m.context)
     }
 
 
-def others(morning, name):
-    """Give what was measured at another vendor's: named by the message, and no clean value."""
-    usual = "cboe"
-    return {
-        json.dumps([m.context.get(key) for key in MEANS[name]])
-        for m in morning.bodies
-        if m.source_agent == name and m.context.get("vendor") not in (None, usual)
-    }
+def elsewhere(morning, name):
+    """Give the parts that were measured at another vendor's, which the message names."""
+    return {part for part in parts(morning, name) if part[1] in ("tradier", "alpaca", "yahoo")}
 
 
 def _dates_are_clean(now, clean, where):
