@@ -12,9 +12,10 @@ from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken, TokenVerifier
 from pydantic import ConfigDict
 
-from relentless.proto.errors import Overloaded, RelentlessError, Unauthenticated
+from relentless.mcp_server.audit import Audit
+from relentless.proto.errors import Forbidden, Overloaded, RelentlessError, Unauthenticated
 from relentless.store.ports import KeyVerifier, Principal
-from relentless.tools.access import permit, permit_resource
+from relentless.tools.access import permit, permit_resource, permit_route
 
 MAX_BUCKETS: Final = 10_000
 
@@ -94,11 +95,13 @@ class Gate:
         self,
         rate: Rate,
         seen: Callable[[Principal], None],
+        audit: Audit,
         local: Callable[[], Principal] | None = None,
     ) -> None:
         self._rate = rate
         self._seen = seen
         self._local = local
+        self.audit = audit
 
     def caller(self) -> Principal:
         """Give who makes the call that is being served.
@@ -120,9 +123,7 @@ class Gate:
             Unauthenticated, Forbidden, Overloaded: it may not, or not now.
         """
         caller = caller or self.caller()
-        self._rate.take(caller.key_id)
-        permit(caller, name)
-        self._seen(caller)
+        self._let(caller, name, lambda: permit(caller, name))
         return caller
 
     def resource(self, uri: str) -> Principal:
@@ -132,7 +133,22 @@ class Gate:
             Unauthenticated, Forbidden, Overloaded: it may not, or not now.
         """
         caller = self.caller()
-        self._rate.take(caller.key_id)
-        permit_resource(caller, uri)
-        self._seen(caller)
+        self._let(caller, uri, lambda: permit_resource(caller, uri))
         return caller
+
+    def route(self, name: str, caller: Principal) -> None:
+        """Let a caller use a route of the hub's own.
+
+        Raises:
+            Forbidden, Overloaded: it may not, or not now.
+        """
+        self._let(caller, name, lambda: permit_route(caller, name))
+
+    def _let(self, caller: Principal, what: str, permit: Callable[[], None]) -> None:
+        try:
+            self._rate.take(caller.key_id)
+            permit()
+        except (Forbidden, Overloaded) as error:
+            self.audit.refuse(caller, what, error)
+            raise
+        self._seen(caller)

@@ -5,6 +5,7 @@ header values, which one of the two HTTP parsers leaves padded.
 """
 
 import asyncio
+import math
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,13 +23,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relentless.configs.settings import HubSettings
-from relentless.mcp_server.auth import HubToken, KeyVerification
+from relentless.mcp_server.auth import Gate, HubToken, KeyVerification
 from relentless.mcp_server.control import LeaseControl, LeaseRequest
 from relentless.mcp_server.fast import FastPublish
 from relentless.mcp_server.toolbox import Toolbox
 from relentless.proto.base import explain
-from relentless.proto.errors import RelentlessError
-from relentless.store.ports import Role
+from relentless.proto.errors import Forbidden, Overloaded, RelentlessError
+from relentless.tools.access import HEALTH, LEASE
 
 MAX_LEASE_BYTES: Final = 65_536
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -42,6 +43,7 @@ def application(
     toolbox: Toolbox,
     verification: KeyVerification,
     control: LeaseControl,
+    gate: Gate,
 ) -> ASGIApp:
     """Give the whole ASGI application."""
     hosts = dict.fromkeys((*LOOPBACK, settings.host, *settings.allowed_hosts))
@@ -57,8 +59,8 @@ def application(
             allowed_origins=[f"http://{host}:*" for host in hosts],
         ),
         custom_starlette_routes=[
-            Route("/health", _health, methods=["GET"]),
-            Route("/control/lease", _lease(control), methods=["POST"]),
+            Route(HEALTH.partition(" ")[2], _health, methods=["GET"]),
+            Route(LEASE.partition(" ")[2], _lease(control, gate), methods=["POST"]),
         ],
     )
     names = frozenset(host.encode() for host in hosts)
@@ -87,14 +89,18 @@ async def _health(_: Request) -> Response:
     return JSONResponse({"ok": True})
 
 
-def _lease(control: LeaseControl) -> Callable[[Request], object]:
+def _lease(control: LeaseControl, gate: Gate) -> Callable[[Request], object]:
     async def lease(request: Request) -> Response:
         user = request.scope.get("user")
         token = user.access_token if isinstance(user, AuthenticatedUser) else None
         if not isinstance(token, HubToken):
             return _refused(401, "unauthenticated", "send an API key of role predictor")
-        if token.principal.role is not Role.PREDICTOR:
-            return _refused(403, "forbidden", "a lease needs a key of role predictor")
+        try:
+            gate.route(LEASE, token.principal)
+        except Overloaded as error:
+            return _refused(429, error.code, str(error), error.retry_after)
+        except Forbidden as error:
+            return _refused(403, error.code, str(error))
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
@@ -111,8 +117,13 @@ def _lease(control: LeaseControl) -> Callable[[Request], object]:
     return lease
 
 
-def _refused(status: int, code: str, message: str) -> Response:
-    return JSONResponse({"error": {"code": code, "message": message}}, status)
+def _refused(status: int, code: str, message: str, retry_after: float | None = None) -> Response:
+    said: dict[str, object] = {"code": code, "message": message}
+    headers: dict[str, str] = {}
+    if retry_after is not None:
+        said["retry_after"] = round(retry_after, 3)
+        headers["retry-after"] = str(math.ceil(retry_after))
+    return JSONResponse({"error": said}, status, headers)
 
 
 class HttpServer(uvicorn.Server):

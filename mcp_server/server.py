@@ -20,6 +20,7 @@ from relentless.configs.clock import Clock
 from relentless.configs.process import announce, stop_event
 from relentless.configs.settings import Settings
 from relentless.mcp_server.archive import Archive
+from relentless.mcp_server.audit import Audit, AuditedJournal
 from relentless.mcp_server.auth import Gate, KeyVerification, Rate
 from relentless.mcp_server.completion import Completions
 from relentless.mcp_server.contexts import ContextStore
@@ -99,7 +100,9 @@ async def build(
         stack.push_async_callback(journal.close)
         online = await open_online(settings.redis.url)
         stack.push_async_callback(online.close)
-        hub, inference = _wire(settings, clock, journal, online, local)
+        audit = Audit(journal)
+        stack.push_async_callback(audit.close)
+        hub, inference = _wire(settings, clock, journal, audit, online, local)
         stack.callback(inference.close)
         for part in (hub.registry, hub.exchange, hub.contexts, hub.control):
             await part.recover()
@@ -110,14 +113,16 @@ def _wire(
     settings: Settings,
     clock: Clock,
     journal: Journal,
+    audit: Audit,
     online: OnlineStore,
     local: Callable[[], Principal] | None,
 ) -> tuple[Hub, ModelInference]:
     state: Path = settings.paths.state
     push = Push()
-    registry = Registry(journal, settings.hub.agent_lease_s)
-    exchange = MessageExchange(journal, clock, registry.topic_of)
-    contexts = ContextStore(journal, exchange, clock, freshness.load())
+    audited = AuditedJournal(journal)
+    registry = Registry(audited, settings.hub.agent_lease_s)
+    exchange = MessageExchange(audited, clock, registry.topic_of)
+    contexts = ContextStore(audited, exchange, clock, freshness.load())
     mirror = Mirror(online, lambda: contexts.latest)
     coordinator = Coordinator(
         contexts,
@@ -129,7 +134,7 @@ def _wire(
     )
     tap = FeedTap(lambda: local_credential(state, "hub"), lambda: push.changed(SIGNALS))
     control = LeaseControl(
-        journal,
+        audited,
         clock,
         lambda: contexts.latest,
         lease_s=settings.hub.lease_s,
@@ -146,10 +151,10 @@ def _wire(
     exchange.on_published(coordinator.on_published)
     exchange.on_published(lambda message, _: _push_message(push, message))
 
-    gate = Gate(Rate(settings.hub.rate_per_s), registry.touch, local)
+    gate = Gate(Rate(settings.hub.rate_per_s), registry.touch, audit, local)
     verification = KeyVerification(KeyRing(keys_path(state)))
     status = HubStatus(
-        journal, clock, settings.clock.mode, contexts, registry, control, verification
+        journal, clock, settings.clock.mode, contexts, registry, control, verification, audit
     )
     families = (
         AgentTools(registry),
@@ -157,11 +162,11 @@ def _wire(
         InferenceTools(inference, tap),
         OperatorTools(control, status),
     )
-    resources = Resources(exchange, contexts, registry, tap, lambda: tap.symbols)
+    resources = Resources(exchange, contexts, registry, tap, lambda: tap.symbols, audit.page)
     toolbox = Toolbox(families, gate)
     completions = Completions(gate.resource, lambda: tap.symbols, registry, contexts.dates)
     protocol = Protocol(toolbox, resources, completions, push, gate)
-    app = application(settings.hub, protocol.server, toolbox, verification, control)
+    app = application(settings.hub, protocol.server, toolbox, verification, control, gate)
     hub = Hub(
         app,
         protocol,

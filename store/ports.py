@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from relentless.proto.contexts import Topic
 from relentless.proto.daily import DailyContext
@@ -88,6 +88,8 @@ class Journal(Protocol):
     async def append(self, entries: Sequence[NewEntry]) -> list[Receipt]:
         """Keep entries, all or none, and return once they are durable.
 
+        An ``AUDIT`` entry beside entries that are all duplicates is not kept.
+
         Raises:
             Conflict: a key is there with another digest.
             Overloaded: the queue of the writer is full.
@@ -148,6 +150,10 @@ class Role(StrEnum):
     READER = "reader"
     OPERATOR = "operator"
     PREDICTOR = "predictor"
+
+
+SIGNAL_READERS: Final = frozenset({Role.TRADER, Role.READER, Role.OPERATOR})
+"""Roles that may read signals, by whatever listener."""
 
 
 @dataclass(frozen=True, slots=True)

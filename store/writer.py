@@ -20,7 +20,7 @@ import apsw
 
 from relentless.proto.errors import Conflict, JournalBusy, RelentlessError, StorageError
 from relentless.store.chain import damaged, link
-from relentless.store.ports import Head, NewEntry, Receipt
+from relentless.store.ports import Head, Kind, NewEntry, Receipt
 from relentless.store.reading import extended, is_checksum_fault
 from relentless.store.schema import CHECKPOINT, COLUMNS
 
@@ -87,6 +87,8 @@ class _Group:
                 fresh[key] = (sequence, digest)
             planned.append((entry, digest, sequence))
             receipts.append(Receipt(sequence, duplicate=False))
+        if len(planned) < len(request.entries) and all(e.kind is Kind.AUDIT for e, _, _ in planned):
+            planned.clear()  # Duplicates alone are no write, so there is nothing to audit.
         self.known |= fresh
         for entry, digest, sequence in planned:
             self._seal(entry, digest, sequence, request.received_at_ns)
