@@ -35,14 +35,12 @@ MAX_CALLERS: Final = 1_000
 MAX_WHAT: Final = 200
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Act:
     """A call that may write: who makes it, and what it is."""
 
     caller: Principal
     what: str
-    spent: bool = False
-    """Its entry is written."""
 
 
 @dataclass(slots=True)
@@ -60,7 +58,7 @@ _ACT: ContextVar[Act | None] = ContextVar("act", default=None)
 
 @contextmanager
 def acting(caller: Principal, what: str) -> Iterator[None]:
-    """Have the first append within this block carry an audit entry."""
+    """Have what is appended within this block carry an audit entry."""
     token = _ACT.set(Act(caller, what))
     try:
         yield
@@ -69,24 +67,22 @@ def acting(caller: Principal, what: str) -> Iterator[None]:
 
 
 class AuditedJournal:
-    """A journal whose appends in a caller's name carry their audit entry, last and unseen."""
+    """A journal whose appends in a caller's name carry their audit entry."""
 
     def __init__(self, inner: Journal, wall_ns: Callable[[], int] = time.time_ns) -> None:
         self._inner = inner
         self._wall_ns = wall_ns
 
-    async def append(self, entries: Sequence[NewEntry]) -> list[Receipt]:
+    async def append(
+        self, entries: Sequence[NewEntry], *, audit: NewEntry | None = None
+    ) -> list[Receipt]:
         """Keep entries as the journal does; an append of duplicates alone is not audited."""
         act = _ACT.get()
-        if act is None or act.spent or not entries:
-            return await self._inner.append(entries)
-        audit = written(act.caller, act.what, entries, self._wall_ns())
-        act.spent = True
-        try:
-            return (await self._inner.append([*entries, audit]))[:-1]
-        except BaseException:
-            act.spent = False
-            raise
+        if act is not None and audit is None:
+            caller = act.caller
+            said = _written(caller.key_id, caller.role.value, act.what)
+            audit = NewEntry(Kind.AUDIT, said, principal=caller.name, known_at_ns=self._wall_ns())
+        return await self._inner.append(entries, audit=audit)
 
     async def read(self, kind: Kind, **query: Any) -> list[Entry]:
         """Give entries as the journal does."""
@@ -215,27 +211,11 @@ def digest_of(given: Mapping[str, Any] | None) -> str:
         return ""
 
 
-def written(caller: Principal, what: str, entries: Sequence[NewEntry], wall_ns: int) -> NewEntry:
-    """Give the audit entry of a write; on the hot path, so most of its text is made once."""
-    if len(entries) == 1 and entries[0].digest:
-        digest = entries[0].digest
-    else:
-        together = hashlib.sha256()
-        for entry in entries:
-            together.update((entry.digest or hashlib.sha256(entry.body).hexdigest()).encode())
-        digest = together.hexdigest()
-    body = b'{"count":%d,"digest":"%b"%b' % (
-        len(entries),
-        digest.encode(),
-        _rest(caller.key_id, caller.role.value, what),
-    )
-    return NewEntry(Kind.AUDIT, body, principal=caller.name, known_at_ns=wall_ns, digest=digest)
-
-
 @lru_cache(1_024)
-def _rest(key_id: str, role: str, what: str) -> bytes:
+def _written(key_id: str, role: str, what: str) -> bytes:
+    """Give what the audit says of a write; the journal adds a count and a digest."""
     said = {"key": key_id, "outcome": "written", "role": role, "what": what}
-    return b"," + canonical_json(said)[1:]
+    return canonical_json(said)
 
 
 def refused(refusals: Refusals, wall_ns: int) -> NewEntry:

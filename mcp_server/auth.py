@@ -29,11 +29,12 @@ class HubToken(AccessToken):
 
 
 class KeyVerification(TokenVerifier):
-    """API keys as the SDK's token verifier; counts what it refuses."""
+    """API keys as the SDK's token verifier."""
 
     def __init__(self, keys: KeyVerifier) -> None:
         self._keys = keys
         self.refused = 0
+        """Requests without an accepted credential, as the application counts them."""
 
     def principal(self, key: str) -> Principal | None:
         """Give the caller of a key, or None where it is not accepted (uncounted)."""
@@ -46,7 +47,6 @@ class KeyVerification(TokenVerifier):
         """Give the caller's token, or None where the key is not accepted."""
         principal = self.principal(token)
         if principal is None:
-            self.refused += 1
             return None
         expires = principal.expires_at
         return HubToken(

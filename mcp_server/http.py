@@ -20,7 +20,7 @@ from pydantic import AnyHttpUrl, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relentless.configs.settings import HubSettings
 from relentless.mcp_server.auth import Gate, HubToken, KeyVerification
@@ -64,14 +64,19 @@ def application(
         ],
     )
     names = frozenset(host.encode() for host in hosts)
-    return KeyHeader(FastPublish(inner, toolbox, verification, server.server_info, names))
+    fast = FastPublish(inner, toolbox, verification, server.server_info, names)
+    return KeyHeader(fast, verification)
 
 
 class KeyHeader:
-    """Strips header values, and gives ``X-API-Key`` where the SDK looks for a bearer token."""
+    """Strips header values, and gives ``X-API-Key`` where the SDK looks for a bearer token.
 
-    def __init__(self, inner: ASGIApp) -> None:
+    Counts the requests that are answered 401.
+    """
+
+    def __init__(self, inner: ASGIApp, verification: KeyVerification) -> None:
         self._inner = inner
+        self._verification = verification
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -82,7 +87,15 @@ class KeyHeader:
                 key = next(value for name, value in headers if name == b"x-api-key")
                 headers.append((b"authorization", b"Bearer " + key))
             scope = {**scope, "headers": headers}
-        await self._inner(scope, receive, send)
+        await self._inner(scope, receive, self._counting(send))
+
+    def _counting(self, send: Send) -> Send:
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 401:
+                self._verification.refused += 1
+            await send(message)
+
+        return counted
 
 
 async def _health(_: Request) -> Response:

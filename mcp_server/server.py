@@ -73,6 +73,7 @@ class Hub:
     control: LeaseControl
     tap: FeedTap
     push: Push
+    audit: Audit
 
     def before_end(self) -> None:
         """Wake whoever waits and end every stream, so that the server can end at once."""
@@ -179,6 +180,7 @@ def _wire(
         control,
         tap,
         push,
+        audit,
     )
     return hub, inference
 

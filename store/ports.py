@@ -85,10 +85,14 @@ class Journal(Protocol):
     Sequences start at 1 and have no gaps. ``received_at_ns`` is the run clock's time.
     """
 
-    async def append(self, entries: Sequence[NewEntry]) -> list[Receipt]:
+    async def append(
+        self, entries: Sequence[NewEntry], *, audit: NewEntry | None = None
+    ) -> list[Receipt]:
         """Keep entries, all or none, and return once they are durable.
 
-        An ``AUDIT`` entry beside entries that are all duplicates is not kept.
+        ``audit``, whose body is a JSON object, is kept in the same commit if any entry was new.
+        One entry stands for all the same ones of a commit: it gets ``count``, of new entries, and
+        ``digest``, over theirs.
 
         Raises:
             Conflict: a key is there with another digest.

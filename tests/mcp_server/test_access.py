@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 from httpx import Response
 from starlette.types import Scope
 
-from relentless.mcp_server.auth import Rate
+from relentless.mcp_server.auth import KeyVerification, Rate
 from relentless.mcp_server.http import KeyHeader
 from relentless.mcp_server.inference import ModelInference
 from relentless.proto.errors import ModelUnavailable, Overloaded
@@ -124,14 +125,14 @@ async def test_a_key_works_in_either_header(served: Served) -> None:
         assert code(answer.json()) is None
 
 
-async def test_header_values_reach_the_hub_without_padding() -> None:
+async def test_header_values_reach_the_hub_without_padding(tmp_path: Path) -> None:
     seen: list[Scope] = []
 
     async def inner(scope: Scope, *_: object) -> None:
         seen.append(scope)
 
     scope = {"type": "http", "headers": [(b"x-api-key", b" a.b\t"), (b"host", b"localhost ")]}
-    await KeyHeader(inner)(scope, None, None)  # type: ignore[arg-type]
+    await KeyHeader(inner, KeyVerification(KeyRing(tmp_path)))(scope, None, None)  # type: ignore[arg-type]
     assert dict(seen[0]["headers"])[b"authorization"] == b"Bearer a.b"
     assert dict(seen[0]["headers"])[b"host"] == b"localhost"
 

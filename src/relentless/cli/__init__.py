@@ -232,6 +232,22 @@ def resume(reason: Annotated[str, typer.Argument(help="Why; kept in the journal.
 
 
 @app.command(rich_help_panel=OPERATE)
+def audit(
+    limit: Annotated[
+        int, typer.Option(help="How many of the newest entries.", min=1, max=500)
+    ] = 50,
+    after: Annotated[
+        int | None, typer.Option(help="Entries after this sequence number instead.", min=0)
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Show who wrote to the running hub, and who was refused."""
+    from relentless.cli.operate import show_audit
+
+    asyncio.run(show_audit(_running(), after=after, limit=limit, as_json=json_))
+
+
+@app.command(rich_help_panel=OPERATE)
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
     usd: Annotated[

@@ -69,6 +69,25 @@ async def set_halt(settings: Settings, *, halted: bool, reason: str) -> None:
     typer.echo(json.dumps(answer, indent=2))
 
 
+async def show_audit(settings: Settings, *, after: int | None, limit: int, as_json: bool) -> None:
+    """Print entries of the audit, the newest last, as a table or as JSON lines."""
+    query = f"?limit={limit}" + ("" if after is None else f"&after={after}")
+    async with _hub(settings, "operator") as hub:
+        page = json.loads(await hub.read_resource(f"audit://log{query}"))
+    if as_json:
+        for entry in page["entries"]:
+            typer.echo(json.dumps(entry))
+        return
+    table = Table()
+    for column in ("sequence", "wall time", "who", "role", "key", "what", "outcome", "count"):
+        table.add_column(column, overflow="fold")
+    for entry in page["entries"]:
+        when = entry["wall_time"].partition(".")[0].removesuffix("Z")
+        named = (entry[name] for name in ("who", "role", "key", "what", "outcome"))
+        table.add_row(str(entry["sequence"]), when, *named, str(entry["count"]))
+    _console().print(table)
+
+
 def create_key(
     settings: Settings, name: str, role: str, topics: list[str], days: int | None
 ) -> None:
