@@ -149,7 +149,9 @@ async def test_the_log_is_paged(hub: Hub) -> None:
     assert rest["next_after"] == newest["next_after"] == 6
 
 
-async def test_the_status_counts_refusals_of_known_callers_and_of_unknown_ones(served: Served) -> None:
+async def test_the_status_counts_refusals_of_known_callers_and_of_unknown_ones(
+    served: Served,
+) -> None:
     key = {"authorization": f"Bearer {served.credential('FredAgent')}"}
     async with httpx.AsyncClient(base_url=served.base, timeout=60) as session:
         assert (await session.post("/control/lease", json={}, headers=key)).status_code == 403
