@@ -11,9 +11,18 @@ import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     JsonConfigSettingsSource,
@@ -30,6 +39,8 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 """The project's folder in a checkout, the package's in an installed wheel."""
 
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Names of this machine that no other reaches."""
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -58,6 +69,43 @@ class PathSettings(Section):
     models: Path = REPOSITORY / "models" / "repository"
 
 
+class OAuthSettings(Section):
+    """Access tokens of an authorization server, beside the hub's own API keys."""
+
+    issuer: str
+    audience: str | None = None
+    """What a token must be for; by default the hub's URL."""
+    jwks_url: str | None = None
+    """Where the issuer publishes its keys; HTTPS, but for this machine."""
+    jwks_file: Path | None = None
+    """The same as a file, in place of the URL."""
+    name_claim: str = "sub"
+    """The claim that names the caller; an agent publishes as this name alone."""
+    clock_skew_s: Annotated[float, Field(ge=0, le=300)] = 30.0
+    jwks_max_age_s: Seconds = 300.0
+    """Seconds after which the keys are fetched again."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.jwks_url is None) == (self.jwks_file is None):
+            raise ValueError("set one of jwks_url and jwks_file")
+        if self.jwks_url is not None:
+            parts = urlsplit(self.jwks_url)
+            if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+                raise ValueError("jwks_url is https, but for this machine's own")
+        return self
+
+
+class TlsSettings(Section):
+    """TLS of the hub's listener."""
+
+    cert: Path
+    """The certificate chain, PEM."""
+    key: Path
+    client_ca: Path | None = None
+    """Where set, clients must show a certificate of this authority too (mutual TLS)."""
+
+
 class HubSettings(Section):
     """The MCP hub."""
 
@@ -74,11 +122,33 @@ class HubSettings(Section):
     """Agents that a scheduled build waits for also before they have registered."""
     allowed_hosts: tuple[str, ...] = ()
     """Further names by which clients reach the hub, for the check of the Host header."""
+    oauth: OAuthSettings | None = None
+    tls: TlsSettings | None = None
+    insecure_bind: bool = False
+    """Listen beyond this machine without TLS: where something in front of the hub has it."""
+
+    @property
+    def base_url(self) -> str:
+        """Where the hub is reached."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'http' if self.tls is None else 'https'}://{host}:{self.port}"
 
     @property
     def url(self) -> str:
         """The MCP endpoint."""
-        return f"http://{self.host}:{self.port}/mcp"
+        return f"{self.base_url}/mcp"
+
+    def check_bind(self) -> None:
+        """Refuse to send keys over a network in the clear.
+
+        Raises:
+            InvalidSettings: the address is beyond this machine, and there is no TLS.
+        """
+        if self.tls is None and not self.insecure_bind and self.host not in LOOPBACK:
+            raise InvalidSettings(
+                f"the hub does not listen on {self.host} without TLS: set hub.tls.cert and "
+                "hub.tls.key, or hub.insecure_bind = true where a proxy in front has TLS"
+            )
 
 
 class SourceSettings(Section):

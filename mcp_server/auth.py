@@ -6,7 +6,7 @@ which is the one place where a call is allowed.
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken, TokenVerifier
@@ -18,6 +18,18 @@ from relentless.store.ports import KeyVerifier, Principal
 from relentless.tools.access import permit, permit_resource, permit_route
 
 MAX_BUCKETS: Final = 10_000
+JWT_DOTS: Final = 2
+"""In an access token; an API key has one."""
+READ_SCOPE: Final = "relentless.read"
+"""Every accepted credential may at least read something."""
+
+
+class AccessTokens(Protocol):
+    """Turns access tokens of an authorization server into callers."""
+
+    async def verify(self, token: str) -> AccessToken | None:
+        """Give the caller, or None where the token is not accepted."""
+        ...
 
 
 class HubToken(AccessToken):
@@ -29,10 +41,11 @@ class HubToken(AccessToken):
 
 
 class KeyVerification(TokenVerifier):
-    """API keys as the SDK's token verifier."""
+    """API keys as the SDK's token verifier; access tokens where they are accepted as well."""
 
-    def __init__(self, keys: KeyVerifier) -> None:
+    def __init__(self, keys: KeyVerifier, tokens: AccessTokens | None = None) -> None:
         self._keys = keys
+        self._tokens = tokens
         self.refused = 0
         """Requests without an accepted credential, as the application counts them."""
 
@@ -44,7 +57,9 @@ class KeyVerification(TokenVerifier):
             return None
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Give the caller's token, or None where the key is not accepted."""
+        """Give the caller's token, or None where the credential is not accepted."""
+        if self._tokens is not None and token.count(".") == JWT_DOTS:
+            return await self._tokens.verify(token)
         principal = self.principal(token)
         if principal is None:
             return None
@@ -53,7 +68,7 @@ class KeyVerification(TokenVerifier):
             token=principal.key_id,
             client_id=principal.key_id,
             subject=principal.name,
-            scopes=[principal.role.value],
+            scopes=[principal.role.value, READ_SCOPE],
             expires_at=None if expires is None else int(expires.timestamp()),
             principal=principal,
         )

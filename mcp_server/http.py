@@ -1,38 +1,46 @@
 """The hub over HTTP: MCP, the predictors' control plane, and health, in one ASGI application.
 
-Around the SDK's application stands a thin one that takes a key from ``X-API-Key`` and strips
-header values, which one of the two HTTP parsers leaves padded.
+Around the SDK's application stands a thin one that takes a key from ``X-API-Key``, strips header
+values, which one of the two HTTP parsers leaves padded, and completes refusals.
 """
 
 import asyncio
 import math
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.routes import (
+    build_resource_metadata_url,
+    create_protected_resource_routes,
+)
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.lowlevel import Server as McpServer
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from pydantic import AnyHttpUrl, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from relentless.configs.settings import HubSettings
-from relentless.mcp_server.auth import Gate, HubToken, KeyVerification
+from relentless.configs.settings import LOOPBACK, HubSettings, TlsSettings
+from relentless.mcp_server.auth import READ_SCOPE, Gate, HubToken, KeyVerification
 from relentless.mcp_server.control import LeaseControl, LeaseRequest
 from relentless.mcp_server.fast import FastPublish
+from relentless.mcp_server.oauth import SCOPES
 from relentless.mcp_server.toolbox import Toolbox
 from relentless.proto.base import explain
 from relentless.proto.errors import Forbidden, Overloaded, RelentlessError
 from relentless.tools.access import HEALTH, LEASE
 
 MAX_LEASE_BYTES: Final = 65_536
-LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+OPEN: Final = ("/mcp", "/health", "/.well-known/")
+"""Paths whose Host and Origin are not looked at here: the SDK does it for the first, and the others
+say nothing that is not public, to probes by address and to browsers."""
 GRACE_S: Final = 2
 """Seconds that open requests get when the hub ends."""
 
@@ -46,56 +54,120 @@ def application(
     gate: Gate,
 ) -> ASGIApp:
     """Give the whole ASGI application."""
-    hosts = dict.fromkeys((*LOOPBACK, settings.host, *settings.allowed_hosts))
+    hosts = dict.fromkeys(
+        f"[{host}]" if ":" in host and host[0] != "[" else host
+        for host in (*LOOPBACK, settings.host, *settings.allowed_hosts)
+    )
+    security = TransportSecuritySettings(
+        allowed_hosts=[*hosts, *(f"{host}:*" for host in hosts)],
+        allowed_origins=[
+            f"{scheme}://{host}{port}"
+            for scheme in ("http", "https")
+            for host in hosts
+            for port in ("", ":*")
+        ],
+    )
     inner = server.streamable_http_app(
         json_response=False,
         auth=AuthSettings(
-            issuer_url=AnyHttpUrl(f"http://{settings.host}:{settings.port}"),
+            issuer_url=AnyHttpUrl(settings.base_url),
             resource_server_url=None,
+            required_scopes=[READ_SCOPE],
         ),
         token_verifier=verification,
-        transport_security=TransportSecuritySettings(
-            allowed_hosts=[*hosts, *(f"{host}:*" for host in hosts)],
-            allowed_origins=[f"http://{host}:*" for host in hosts],
-        ),
+        transport_security=security,
         custom_starlette_routes=[
             Route(HEALTH.partition(" ")[2], _health, methods=["GET"]),
             Route(LEASE.partition(" ")[2], _lease(control, gate), methods=["POST"]),
+            *_metadata(settings),
         ],
     )
     names = frozenset(host.encode() for host in hosts)
     fast = FastPublish(inner, toolbox, verification, server.server_info, names)
-    return KeyHeader(fast, verification)
+    return Edge(fast, verification, security, _challenge(settings))
 
 
-class KeyHeader:
-    """Strips header values, and gives ``X-API-Key`` where the SDK looks for a bearer token.
+def resource_url(settings: HubSettings) -> str:
+    """Give what an access token must be for: the hub as its clients know it."""
+    audience = None if settings.oauth is None else settings.oauth.audience
+    return audience or settings.url
 
-    Counts the requests that are answered 401.
+
+def _metadata(settings: HubSettings) -> list[Route]:
+    """Give the route of RFC 9728; the SDK's own would list the required scopes alone."""
+    if settings.oauth is None:
+        return []
+    return create_protected_resource_routes(
+        AnyHttpUrl(resource_url(settings)),
+        [AnyHttpUrl(settings.oauth.issuer)],
+        scopes_supported=list(SCOPES),
+        resource_name="Relentless hub",
+    )
+
+
+def _challenge(settings: HubSettings) -> str:
+    """Give what a refusal tells an OAuth client: where to ask for a token, and for which scope."""
+    if settings.oauth is None:
+        return ""
+    at = build_resource_metadata_url(AnyHttpUrl(resource_url(settings)))
+    return f'resource_metadata="{at}", scope="{READ_SCOPE}"'
+
+
+class Edge:
+    """The outermost layer, the same for every route.
+
+    It strips header values, gives ``X-API-Key`` where the SDK looks for a bearer token, holds Host
+    and Origin of the hub's own routes against what the SDK allows for ``/mcp``, counts what is
+    answered 401, and completes the challenge of a refusal.
     """
 
-    def __init__(self, inner: ASGIApp, verification: KeyVerification) -> None:
+    def __init__(
+        self,
+        inner: ASGIApp,
+        verification: KeyVerification,
+        security: TransportSecuritySettings,
+        challenge: str = "",
+    ) -> None:
         self._inner = inner
         self._verification = verification
+        self._security = TransportSecurityMiddleware(security)
+        self._challenge = challenge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        if scope["type"] == "http":
-            headers = [(name, value.strip()) for name, value in scope["headers"]]
-            names = {name for name, _ in headers}
-            if b"authorization" not in names and b"x-api-key" in names:
-                key = next(value for name, value in headers if name == b"x-api-key")
-                headers.append((b"authorization", b"Bearer " + key))
-            scope = {**scope, "headers": headers}
-        await self._inner(scope, receive, self._counting(send))
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        headers = [(name, value.strip()) for name, value in scope["headers"]]
+        names = {name for name, _ in headers}
+        if b"authorization" not in names and b"x-api-key" in names:
+            key = next(value for name, value in headers if name == b"x-api-key")
+            headers.append((b"authorization", b"Bearer " + key))
+        scope = {**scope, "headers": headers}
+        if not scope["path"].startswith(OPEN):
+            refusal = await self._security.validate_request(Request(scope))
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
+        await self._inner(scope, receive, self._watched(send))
 
-    def _counting(self, send: Send) -> Send:
-        async def counted(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 401:
-                self._verification.refused += 1
+    def _watched(self, send: Send) -> Send:
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in (401, 403):
+                self._verification.refused += message["status"] == 401
+                message = {**message, "headers": self._challenged(message)}
             await send(message)
 
-        return counted
+        return watched
+
+    def _challenged(self, message: Message) -> list[tuple[bytes, bytes]]:
+        headers = dict(message.get("headers", ()))
+        said = headers.get(b"www-authenticate", b"Bearer" if message["status"] == 401 else b"")
+        if said and self._challenge:
+            said += (b" " if said == b"Bearer" else b", ") + self._challenge.encode()
+        if said:
+            headers[b"www-authenticate"] = said
+        return list(headers.items())
 
 
 async def _health(_: Request) -> Response:
@@ -139,10 +211,24 @@ def _refused(status: int, code: str, message: str, retry_after: float | None = N
     return JSONResponse({"error": said}, status, headers)
 
 
+def _tls(tls: TlsSettings | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    mutual = tls.client_ca is not None
+    return {
+        "ssl_certfile": tls.cert,
+        "ssl_keyfile": tls.key,
+        "ssl_ca_certs": str(tls.client_ca) if mutual else None,
+        "ssl_cert_reqs": ssl.CERT_REQUIRED if mutual else ssl.CERT_NONE,
+    }
+
+
 class HttpServer(uvicorn.Server):
     """uvicorn that leaves signals to the process and ends open streams gracefully."""
 
-    def __init__(self, app: ASGIApp, before_end: Callable[[], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, before_end: Callable[[], None], tls: TlsSettings | None = None
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -154,6 +240,7 @@ class HttpServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_graceful_shutdown=GRACE_S,
+                **_tls(tls),
             )
         )
         self._before_end = before_end

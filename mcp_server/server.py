@@ -28,9 +28,10 @@ from relentless.mcp_server.control import LeaseControl
 from relentless.mcp_server.coordinator import Coordinator
 from relentless.mcp_server.exchange import MessageExchange
 from relentless.mcp_server.feed_tap import FeedTap
-from relentless.mcp_server.http import HttpServer, application, bind
+from relentless.mcp_server.http import HttpServer, application, bind, resource_url
 from relentless.mcp_server.inference import ModelInference
 from relentless.mcp_server.mirror import Mirror
+from relentless.mcp_server.oauth import Tokens
 from relentless.mcp_server.protocol import Protocol
 from relentless.mcp_server.registry import Registry
 from relentless.mcp_server.resources import (
@@ -103,7 +104,11 @@ async def build(
         stack.push_async_callback(online.close)
         audit = Audit(journal)
         stack.push_async_callback(audit.close)
-        hub, inference = _wire(settings, clock, journal, audit, online, local)
+        tokens = None
+        if settings.hub.oauth is not None:
+            tokens = Tokens(settings.hub.oauth, resource_url(settings.hub))
+            stack.push_async_callback(tokens.close)
+        hub, inference = _wire(settings, clock, journal, audit, tokens, online, local)
         stack.callback(inference.close)
         for part in (hub.registry, hub.exchange, hub.contexts, hub.control):
             await part.recover()
@@ -115,6 +120,7 @@ def _wire(
     clock: Clock,
     journal: Journal,
     audit: Audit,
+    tokens: Tokens | None,
     online: OnlineStore,
     local: Callable[[], Principal] | None,
 ) -> tuple[Hub, ModelInference]:
@@ -153,7 +159,7 @@ def _wire(
     exchange.on_published(lambda message, _: _push_message(push, message))
 
     gate = Gate(Rate(settings.hub.rate_per_s), registry.touch, audit, local)
-    verification = KeyVerification(KeyRing(keys_path(state)))
+    verification = KeyVerification(KeyRing(keys_path(state)), tokens)
     status = HubStatus(
         journal, clock, settings.clock.mode, contexts, registry, control, verification, audit
     )
@@ -195,10 +201,13 @@ def _push_message(push: Push, message: ContextMessage) -> None:
 async def serve(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
     """Serve until ``stop`` is set, by default by SIGTERM or SIGINT; then end in order."""
     stop = stop or stop_event()
+    settings.hub.check_bind()
     listener = bind(settings.hub.host, settings.hub.port)
-    host, port = listener.getsockname()[:2]
+    settings = settings.model_copy(
+        update={"hub": settings.hub.model_copy(update={"port": listener.getsockname()[1]})}
+    )
     async with build(settings) as hub:
-        server = HttpServer(hub.app, hub.before_end)
+        server = HttpServer(hub.app, hub.before_end, settings.hub.tls)
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve([listener]))
             workers = [
@@ -207,7 +216,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event | None = None) -> Non
             ready, ended = (group.create_task(each.wait()) for each in (server.ready, stop))
             await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
             if ready.done():
-                announce("hub", url=f"http://{host}:{port}/mcp")
+                announce("hub", url=settings.hub.url)
                 await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)
             server.should_exit = True
             for task in (*workers, ready, ended):

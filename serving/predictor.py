@@ -150,7 +150,7 @@ async def build(settings: Settings, clock: RunClock) -> Parts:
     service = PredictorService(lanes[1], ring, symbols, lease, clock.now_ns)
     live = LivePath(lanes, feed, lease, clock.now_ns, outlets=(service,))
     hub = httpx.AsyncClient(
-        base_url=f"http://{settings.hub.host}:{settings.hub.port}",
+        base_url=settings.hub.base_url,
         timeout=httpx.Timeout(2.0),
         trust_env=False,
     )

@@ -82,6 +82,11 @@ class Operation:
     owner: str | None = None
     """The only caller who may, beyond its role; "" is nobody."""
 
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether access tokens are accepted: by the hub, not by the predictor's listeners."""
+        return not self.name.startswith(("gRPC", "feed"))
+
     def expected(self, role: Role | None, caller: str) -> str:
         """Give the verdict; no role is a credential that is not accepted."""
         if self.roles is None:

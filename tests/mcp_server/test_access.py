@@ -8,10 +8,11 @@ from typing import Any
 import httpx
 import pytest
 from httpx import Response
+from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import Scope
 
 from relentless.mcp_server.auth import KeyVerification, Rate
-from relentless.mcp_server.http import KeyHeader
+from relentless.mcp_server.http import Edge
 from relentless.proto.errors import Overloaded
 from relentless.store.keys import KeyRing, keys_path
 from relentless.store.ports import Role
@@ -81,8 +82,13 @@ async def test_header_values_reach_the_hub_without_padding(tmp_path: Path) -> No
     async def inner(scope: Scope, *_: object) -> None:
         seen.append(scope)
 
-    scope = {"type": "http", "headers": [(b"x-api-key", b" a.b\t"), (b"host", b"localhost ")]}
-    await KeyHeader(inner, KeyVerification(KeyRing(tmp_path)))(scope, None, None)  # type: ignore[arg-type]
+    scope = {
+        "type": "http",
+        "path": "/mcp",
+        "headers": [(b"x-api-key", b" a.b\t"), (b"host", b"localhost ")],
+    }
+    edge = Edge(inner, KeyVerification(KeyRing(tmp_path)), TransportSecuritySettings())
+    await edge(scope, None, None)  # type: ignore[arg-type]
     assert dict(seen[0]["headers"])[b"authorization"] == b"Bearer a.b"
     assert dict(seen[0]["headers"])[b"host"] == b"localhost"
 
