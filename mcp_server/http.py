@@ -27,7 +27,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from relentless.configs.settings import LOOPBACK, HubSettings, TlsSettings
+from relentless.configs.access import LOOPBACK, TlsSettings
+from relentless.configs.settings import HubSettings
 from relentless.mcp_server.auth import READ_SCOPE, Gate, HubToken, KeyVerification
 from relentless.mcp_server.control import LeaseControl, LeaseRequest
 from relentless.mcp_server.fast import FastPublish

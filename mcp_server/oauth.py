@@ -14,7 +14,7 @@ from typing import Any, Final
 import jwt
 from mcp.server.auth.provider import AccessToken
 
-from relentless.configs.settings import OAuthSettings
+from relentless.configs.access import OAuthSettings
 from relentless.mcp_server.auth import READ_SCOPE, HubToken
 from relentless.mcp_server.exchange import HUB
 from relentless.mcp_server.jwks import Jwks, from_file, from_url

@@ -15,8 +15,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from pydantic import ValidationError
 
+from relentless.configs.access import OAuthSettings
 from relentless.configs.clock import ManualClock
-from relentless.configs.settings import OAuthSettings, Settings
+from relentless.configs.settings import Settings
 from relentless.mcp_server import jwks
 from relentless.mcp_server.jwks import Jwks
 from relentless.mcp_server.oauth import SCOPES, Tokens

@@ -287,6 +287,19 @@ def keys_list() -> None:
     list_keys(_running())
 
 
+@keys_app.command("rotate")
+def keys_rotate(
+    key_id: Annotated[str, typer.Argument(help="The key's id.")],
+    hours: Annotated[
+        float, typer.Option(help="Hours that the old secret still holds.", min=0, max=720)
+    ] = 24.0,
+) -> None:
+    """Give a key a new secret and print it once; the old one holds for a while."""
+    from relentless.cli.operate import rotate_key
+
+    rotate_key(_running(), key_id, hours)
+
+
 @keys_app.command("revoke")
 def keys_revoke(key_id: Annotated[str, typer.Argument(help="The key's id.")]) -> None:
     """Revoke a key."""
