@@ -10,6 +10,7 @@ import asyncio
 import os
 import secrets
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +154,7 @@ async def build(settings: Settings, clock: RunClock) -> Parts:
         base_url=settings.hub.base_url,
         timeout=httpx.Timeout(2.0),
         trust_env=False,
+        verify=ssl.create_default_context(),  # the machine's own authorities
     )
     predictor_id = f"{socket.gethostname()}-{os.getpid()}"
     return Parts(
