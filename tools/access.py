@@ -66,9 +66,12 @@ COMPLETIONS: Final[Mapping[str, str]] = {
 """Arguments that can be completed, and the resource whose readers may ask."""
 
 HEALTH: Final = "GET /health"
+METADATA: Final = "GET /.well-known/oauth-protected-resource/mcp"
+"""Where access tokens are accepted; its end is the path of their audience."""
 LEASE: Final = "POST /control/lease"
 ROUTES: Final[Mapping[str, frozenset[Role] | None]] = {
     HEALTH: None,
+    METADATA: None,
     LEASE: frozenset({Role.PREDICTOR}),
 }
 """The hub's own routes beside ``/mcp``; None asks for no credential."""

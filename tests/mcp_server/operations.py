@@ -278,6 +278,7 @@ def _route(route: str) -> Try:
     async def attempt(at: Listeners, credential: str | None) -> str:
         body = {"predictor_id": "one", "halt_epoch": 0} if method == "POST" else None
         answer = await at.http.request(method, path, json=body, headers=headers(credential))
+        assert answer.status_code in (200, 401, 403), answer.text
         return verdict(answer.status_code, {})
 
     return attempt

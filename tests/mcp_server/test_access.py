@@ -11,13 +11,15 @@ from httpx import Response
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import Scope
 
+from relentless.configs.clock import ManualClock
+from relentless.configs.settings import Settings
 from relentless.mcp_server.auth import KeyVerification, Rate
 from relentless.mcp_server.http import Edge
 from relentless.proto.errors import Overloaded
 from relentless.store.keys import KeyRing, keys_path
 from relentless.store.ports import Role
 
-from .helpers import Served, news
+from .helpers import Served, news, serving, settings_for
 
 pytestmark = pytest.mark.promise("P13")
 VERSION = "2026-07-28"
@@ -159,3 +161,25 @@ def test_a_caller_beyond_its_rate_is_told_when_to_come_again() -> None:
     assert refused.value.retry_after == pytest.approx(0.1)
     now = 0.11
     rate.take("one")
+
+
+async def test_every_way_of_calling_too_often_says_when_to_come_again(
+    settings: Settings, clock: ManualClock
+) -> None:
+    slow = settings_for(settings.paths.state, rate_per_s=0.5)
+    async with serving(slow, clock) as served:
+        key = {"authorization": f"Bearer {served.credential('operator')}"}
+        call = {"name": "get_status", "arguments": {}}
+        await post(served, "tools/call", call, **key)
+        tool = (await post(served, "tools/call", call, **key)).json()
+        read = (await post(served, "resources/read", {"uri": "agents://"}, **key)).json()
+        key = {"authorization": f"Bearer {served.credential('predictor')}"}
+        async with httpx.AsyncClient(base_url=served.base, timeout=60) as http:
+            body = {"predictor_id": "one"}
+            first = await http.post("/control/lease", json=body, headers=key)
+            route = await http.post("/control/lease", json=body, headers=key)
+    assert 0 < tool["result"]["structuredContent"]["error"]["retry_after"] <= 2
+    assert 0 < read["error"]["data"]["retry_after"] <= 2
+    assert (first.status_code, route.status_code) == (200, 429)
+    assert route.headers["retry-after"] in ("1", "2")
+    assert 0 < route.json()["error"]["retry_after"] <= 2

@@ -46,7 +46,7 @@ def test_the_document_shows_who_may_read_what() -> None:
 
 
 def test_the_document_shows_every_other_line_of_the_table() -> None:
-    section = DOCUMENT.read_text().partition("## Who may do what")[2].partition("\n## ")[0]
+    section = DOCUMENT.read_text().partition("## Who may do what")[2].partition("\n##")[0]
     shown = dict(re.findall(r"^\| (?!what|---)(.+?) \| (.+?) \|$", section, re.M))
     lines: dict[str, frozenset[Role] | None] = {
         "any other protocol method (lists, prompts, `server/discover`)": frozenset(Role),
