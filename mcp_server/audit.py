@@ -11,8 +11,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -35,14 +34,6 @@ MAX_CALLERS: Final = 1_000
 MAX_WHAT: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
-    """A call that may write: who makes it, and what it is."""
-
-    caller: Principal
-    what: str
-
-
 @dataclass(slots=True)
 class Refusals:
     """One caller's refusals since its last entry."""
@@ -53,25 +44,30 @@ class Refusals:
     digest: str = ""
 
 
-_ACT: ContextVar[Act | None] = ContextVar("act", default=None)
+_ACT: ContextVar[tuple[Principal, str] | None] = ContextVar("act", default=None)
+"""Who makes the call that is being served, and what it is."""
 
 
-@contextmanager
-def acting(caller: Principal, what: str) -> Iterator[None]:
-    """Have what is appended within this block carry an audit entry."""
-    token = _ACT.set(Act(caller, what))
-    try:
-        yield
-    finally:
-        _ACT.reset(token)
+class acting:
+    """Has what is appended within its block carry an audit entry."""
+
+    __slots__ = ("_act", "_token")
+
+    def __init__(self, caller: Principal, what: str) -> None:
+        self._act = (caller, what)
+
+    def __enter__(self) -> None:
+        self._token = _ACT.set(self._act)
+
+    def __exit__(self, *_: object) -> None:
+        _ACT.reset(self._token)
 
 
 class AuditedJournal:
     """A journal whose appends in a caller's name carry their audit entry."""
 
-    def __init__(self, inner: Journal, wall_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, inner: Journal) -> None:
         self._inner = inner
-        self._wall_ns = wall_ns
 
     async def append(
         self, entries: Sequence[NewEntry], *, audit: NewEntry | None = None
@@ -79,9 +75,8 @@ class AuditedJournal:
         """Keep entries as the journal does; an append of duplicates alone is not audited."""
         act = _ACT.get()
         if act is not None and audit is None:
-            caller = act.caller
-            said = _written(caller.key_id, caller.role.value, act.what)
-            audit = NewEntry(Kind.AUDIT, said, principal=caller.name, known_at_ns=self._wall_ns())
+            caller, what = act
+            audit = _written(caller.name, caller.key_id, caller.role.value, what)
         return await self._inner.append(entries, audit=audit)
 
     async def read(self, kind: Kind, **query: Any) -> list[Entry]:
@@ -212,10 +207,10 @@ def digest_of(given: Mapping[str, Any] | None) -> str:
 
 
 @lru_cache(1_024)
-def _written(key_id: str, role: str, what: str) -> bytes:
-    """Give what the audit says of a write; the journal adds a count and a digest."""
+def _written(name: str, key_id: str, role: str, what: str) -> NewEntry:
+    """Give the audit entry of a write; the journal adds a count, a digest and the wall time."""
     said = {"key": key_id, "outcome": "written", "role": role, "what": what}
-    return canonical_json(said)
+    return NewEntry(Kind.AUDIT, canonical_json(said), principal=name)
 
 
 def refused(refusals: Refusals, wall_ns: int) -> NewEntry:

@@ -84,8 +84,9 @@ def application(
         ],
     )
     names = frozenset(host.encode() for host in hosts)
-    fast = FastPublish(inner, toolbox, verification, server.server_info, names)
-    return Edge(fast, verification, security, _challenge(settings))
+    challenge = Challenge(inner, verification, _challenge(settings))
+    fast = FastPublish(challenge, toolbox, verification, server.server_info, names)
+    return Edge(fast, security)
 
 
 def resource_url(settings: HubSettings) -> str:
@@ -117,22 +118,13 @@ def _challenge(settings: HubSettings) -> str:
 class Edge:
     """The outermost layer, the same for every route.
 
-    It strips header values, gives ``X-API-Key`` where the SDK looks for a bearer token, holds Host
-    and Origin of the hub's own routes against what the SDK allows for ``/mcp``, counts what is
-    answered 401, and completes the challenge of a refusal.
+    It strips header values, gives ``X-API-Key`` where the SDK looks for a bearer token, and holds
+    Host and Origin of the hub's own routes against what the SDK allows for ``/mcp``.
     """
 
-    def __init__(
-        self,
-        inner: ASGIApp,
-        verification: KeyVerification,
-        security: TransportSecuritySettings,
-        challenge: str = "",
-    ) -> None:
+    def __init__(self, inner: ASGIApp, security: TransportSecuritySettings) -> None:
         self._inner = inner
-        self._verification = verification
         self._security = TransportSecurityMiddleware(security)
-        self._challenge = challenge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -150,16 +142,27 @@ class Edge:
             if refusal is not None:
                 await refusal(scope, receive, send)
                 return
-        await self._inner(scope, receive, self._watched(send))
+        await self._inner(scope, receive, send)
 
-    def _watched(self, send: Send) -> Send:
+
+class Challenge:
+    """Counts what is answered 401, and completes what a refusal asks of the client."""
+
+    def __init__(self, inner: ASGIApp, verification: KeyVerification, challenge: str) -> None:
+        self._inner = inner
+        self._verification = verification
+        self._challenge = challenge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and look at how its answer starts."""
+
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] in (401, 403):
                 self._verification.refused += message["status"] == 401
                 message = {**message, "headers": self._challenged(message)}
             await send(message)
 
-        return watched
+        await self._inner(scope, receive, watched)
 
     def _challenged(self, message: Message) -> list[tuple[bytes, bytes]]:
         headers = dict(message.get("headers", ()))

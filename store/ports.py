@@ -91,8 +91,8 @@ class Journal(Protocol):
         """Keep entries, all or none, and return once they are durable.
 
         ``audit``, whose body is a JSON object, is kept in the same commit if any entry was new.
-        One entry stands for all the same ones of a commit: it gets ``count``, of new entries, and
-        ``digest``, over theirs.
+        One entry stands for all the same ones of a commit: it gets ``count``, of new entries,
+        ``digest``, over theirs, and the wall time as ``known_at_ns``.
 
         Raises:
             Conflict: a key is there with another digest.

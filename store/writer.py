@@ -11,6 +11,7 @@ event loop; below it one SQLite connection that nobody else uses.
 import hashlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -278,7 +279,7 @@ def sum_up(audit: NewEntry, digests: Sequence[str]) -> NewEntry:
         digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     )
     body = b'{"count":%d,"digest":"%b",%b' % (len(digests), over.encode(), audit.body[1:])
-    return replace(audit, body=body, digest=over)
+    return replace(audit, body=body, digest=over, known_at_ns=time.time_ns())
 
 
 def _conflict(entry: NewEntry, sequence: int) -> Conflict:

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +12,7 @@ from starlette.types import Scope
 
 from relentless.configs.clock import ManualClock
 from relentless.configs.settings import Settings
-from relentless.mcp_server.auth import KeyVerification, Rate
+from relentless.mcp_server.auth import Rate
 from relentless.mcp_server.http import Edge
 from relentless.proto.errors import Overloaded
 from relentless.store.keys import KeyRing, keys_path
@@ -78,7 +77,7 @@ async def test_a_key_works_in_either_header(served: Served) -> None:
         assert code(answer.json()) is None
 
 
-async def test_header_values_reach_the_hub_without_padding(tmp_path: Path) -> None:
+async def test_header_values_reach_the_hub_without_padding() -> None:
     seen: list[Scope] = []
 
     async def inner(scope: Scope, *_: object) -> None:
@@ -89,7 +88,7 @@ async def test_header_values_reach_the_hub_without_padding(tmp_path: Path) -> No
         "path": "/mcp",
         "headers": [(b"x-api-key", b" a.b\t"), (b"host", b"localhost ")],
     }
-    edge = Edge(inner, KeyVerification(KeyRing(tmp_path)), TransportSecuritySettings())
+    edge = Edge(inner, TransportSecuritySettings())
     await edge(scope, None, None)  # type: ignore[arg-type]
     assert dict(seen[0]["headers"])[b"authorization"] == b"Bearer a.b"
     assert dict(seen[0]["headers"])[b"host"] == b"localhost"
