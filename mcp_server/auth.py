@@ -5,8 +5,8 @@ which is the one place where a call is allowed.
 """
 
 import time
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken, TokenVerifier
@@ -131,14 +131,19 @@ class Gate:
             return self._local()
         raise Unauthenticated("send an API key as X-API-Key or as Authorization: Bearer")
 
-    def tool(self, name: str, caller: Principal | None = None) -> Principal:
-        """Let a caller, by default the one of the request, use a tool.
+    def tool(
+        self,
+        name: str,
+        caller: Principal | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> Principal:
+        """Let a caller, by default the one of the request, use a tool with these arguments.
 
         Raises:
             Unauthenticated, Forbidden, Overloaded: it may not, or not now.
         """
         caller = caller or self.caller()
-        self._let(caller, name, lambda: permit(caller, name))
+        self._let(caller, name, lambda: permit(caller, name), given)
         return caller
 
     def resource(self, uri: str) -> Principal:
@@ -159,11 +164,17 @@ class Gate:
         """
         self._let(caller, name, lambda: permit_route(caller, name))
 
-    def _let(self, caller: Principal, what: str, permit: Callable[[], None]) -> None:
+    def _let(
+        self,
+        caller: Principal,
+        what: str,
+        permit: Callable[[], None],
+        given: Mapping[str, Any] | None = None,
+    ) -> None:
         try:
             self._rate.take(caller.key_id)
             permit()
         except (Forbidden, Overloaded) as error:
-            self.audit.refuse(caller, what, error)
+            self.audit.refuse(caller, what, error, given)
             raise
         self._seen(caller)

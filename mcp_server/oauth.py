@@ -38,6 +38,7 @@ ALGORITHMS: Final = (
 _TYPES: Final = frozenset({None, "jwt", "at+jwt", "application/at+jwt"})
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 MAX_TOKEN: Final = 8_192
+MAX_SUBJECT: Final = 255
 
 
 class Tokens:
@@ -59,7 +60,10 @@ class Tokens:
         except (jwt.PyJWTError, RelentlessError):
             return None
         scopes = _scopes(claims)
-        client = str(claims.get("client_id") or claims.get("azp") or claims["sub"])
+        subject = str(claims["sub"])
+        if not (subject.isascii() and subject.isprintable() and len(subject) <= MAX_SUBJECT):
+            return None
+        client = str(claims.get("client_id") or claims.get("azp") or subject)
         role, topics = _role(scopes)
         if role is None:
             return AccessToken(token="", client_id=client, scopes=sorted(scopes))
@@ -68,7 +72,7 @@ class Tokens:
             return None
         expires = datetime.fromtimestamp(int(claims["exp"]), UTC)
         # One subject's tokens share a share of the hub's time, whatever their number.
-        principal = Principal(name, role, f"oauth:{claims['sub']}"[:128], topics, expires)
+        principal = Principal(name, role, f"oauth:{subject}", topics, expires)
         return HubToken(
             token="",  # kept nowhere
             client_id=client,

@@ -113,7 +113,7 @@ class Toolbox:
             tool = self._tools.get(name)
             if tool is None:
                 raise NotFound(f"no tool {name!r}; there are {', '.join(self._tools)}")
-            caller = self._gate.tool(name, caller)
+            caller = self._gate.tool(name, caller, given)
             text = (await self._run(name, tool, caller, given)).model_dump_json()
             return Answer(text, text)
         except RelentlessError as error:

@@ -124,7 +124,8 @@ async def listeners(served: Served) -> AsyncIterator[Listeners]:
     predictor = GrpcServer(Answering(), ring)  # type: ignore[arg-type]
     feed_at, grpc_at = await feed.start("127.0.0.1", 0), await predictor.start("127.0.0.1", 0)
     try:
-        async with httpx.AsyncClient(base_url=served.base, timeout=LIMIT_S) as http:
+        limits = httpx.Limits(keepalive_expiry=1.0)  # well before the server ends an idle one
+        async with httpx.AsyncClient(base_url=served.base, timeout=LIMIT_S, limits=limits) as http:
             yield Listeners(http, grpc_at, feed_at)
     finally:
         await predictor.close(0)

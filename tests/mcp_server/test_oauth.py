@@ -88,6 +88,8 @@ BAD: dict[str, dict[str, Any]] = {
     "another kind of token": {"header": {"typ": "logout+jwt"}},
     "a name that is none": {"sub": "not a name"},
     "the hub's own name": {"sub": "Hub"},
+    "a subject that cannot be written": {"sub": "\u202e\ud800", "scope": "x"},
+    "a subject without end": {"sub": "x" * 300},
     "too long": {"padding": "x" * 10_000},
 }
 
