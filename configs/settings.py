@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     JsonConfigSettingsSource,
@@ -23,6 +23,14 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from relentless.configs.access import (
+    LOOPBACK,
+    OAuthSettings,
+    Port,
+    Seconds,
+    Section,
+    TlsSettings,
+)
 from relentless.configs.clock import RunClock
 from relentless.proto.contexts import AGENT_TOPICS
 from relentless.proto.errors import InvalidSettings
@@ -30,15 +38,6 @@ from relentless.proto.errors import InvalidSettings
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 """The project's folder in a checkout, the package's in an installed wheel."""
-
-Port = Annotated[int, Field(ge=0, le=65_535)]
-Seconds = Annotated[float, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """Base of every section."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ClockSettings(Section):
@@ -75,11 +74,33 @@ class HubSettings(Section):
     """Agents that a scheduled build waits for also before they have registered."""
     allowed_hosts: tuple[str, ...] = ()
     """Further names by which clients reach the hub, for the check of the Host header."""
+    oauth: OAuthSettings | None = None
+    tls: TlsSettings | None = None
+    insecure_bind: bool = False
+    """Listen beyond this machine without TLS: where something in front of the hub has it."""
+
+    @property
+    def base_url(self) -> str:
+        """Where the hub is reached."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'http' if self.tls is None else 'https'}://{host}:{self.port}"
 
     @property
     def url(self) -> str:
         """The MCP endpoint."""
-        return f"http://{self.host}:{self.port}/mcp"
+        return f"{self.base_url}/mcp"
+
+    def check_bind(self) -> None:
+        """Refuse to send keys over a network in the clear.
+
+        Raises:
+            InvalidSettings: the address is beyond this machine, and there is no TLS.
+        """
+        if self.tls is None and not self.insecure_bind and self.host not in LOOPBACK:
+            raise InvalidSettings(
+                f"the hub does not listen on {self.host} without TLS: set hub.tls.cert and "
+                "hub.tls.key, or hub.insecure_bind = true where a proxy in front has TLS"
+            )
 
 
 class SourceSettings(Section):

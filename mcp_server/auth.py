@@ -5,18 +5,31 @@ which is the one place where a call is allowed.
 """
 
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken, TokenVerifier
 from pydantic import ConfigDict
 
-from relentless.proto.errors import Overloaded, RelentlessError, Unauthenticated
+from relentless.mcp_server.audit import Audit
+from relentless.proto.errors import Forbidden, Overloaded, RelentlessError, Unauthenticated
 from relentless.store.ports import KeyVerifier, Principal
-from relentless.tools.access import permit, permit_resource
+from relentless.tools.access import permit, permit_resource, permit_route
 
 MAX_BUCKETS: Final = 10_000
+JWT_DOTS: Final = 2
+"""In an access token; an API key has one."""
+READ_SCOPE: Final = "relentless.read"
+"""Every accepted credential may at least read something."""
+
+
+class AccessTokens(Protocol):
+    """Turns access tokens of an authorization server into callers."""
+
+    async def verify(self, token: str) -> AccessToken | None:
+        """Give the caller, or None where the token is not accepted."""
+        ...
 
 
 class HubToken(AccessToken):
@@ -28,11 +41,13 @@ class HubToken(AccessToken):
 
 
 class KeyVerification(TokenVerifier):
-    """API keys as the SDK's token verifier; counts what it refuses."""
+    """API keys as the SDK's token verifier; access tokens where they are accepted as well."""
 
-    def __init__(self, keys: KeyVerifier) -> None:
+    def __init__(self, keys: KeyVerifier, tokens: AccessTokens | None = None) -> None:
         self._keys = keys
+        self._tokens = tokens
         self.refused = 0
+        """Requests without an accepted credential, as the application counts them."""
 
     def principal(self, key: str) -> Principal | None:
         """Give the caller of a key, or None where it is not accepted (uncounted)."""
@@ -42,17 +57,18 @@ class KeyVerification(TokenVerifier):
             return None
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Give the caller's token, or None where the key is not accepted."""
+        """Give the caller's token, or None where the credential is not accepted."""
+        if self._tokens is not None and token.count(".") == JWT_DOTS:
+            return await self._tokens.verify(token)
         principal = self.principal(token)
         if principal is None:
-            self.refused += 1
             return None
         expires = principal.expires_at
         return HubToken(
             token=principal.key_id,
             client_id=principal.key_id,
             subject=principal.name,
-            scopes=[principal.role.value],
+            scopes=[principal.role.value, READ_SCOPE],
             expires_at=None if expires is None else int(expires.timestamp()),
             principal=principal,
         )
@@ -94,11 +110,13 @@ class Gate:
         self,
         rate: Rate,
         seen: Callable[[Principal], None],
+        audit: Audit,
         local: Callable[[], Principal] | None = None,
     ) -> None:
         self._rate = rate
         self._seen = seen
         self._local = local
+        self.audit = audit
 
     def caller(self) -> Principal:
         """Give who makes the call that is being served.
@@ -113,16 +131,19 @@ class Gate:
             return self._local()
         raise Unauthenticated("send an API key as X-API-Key or as Authorization: Bearer")
 
-    def tool(self, name: str, caller: Principal | None = None) -> Principal:
-        """Let a caller, by default the one of the request, use a tool.
+    def tool(
+        self,
+        name: str,
+        caller: Principal | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> Principal:
+        """Let a caller, by default the one of the request, use a tool with these arguments.
 
         Raises:
             Unauthenticated, Forbidden, Overloaded: it may not, or not now.
         """
         caller = caller or self.caller()
-        self._rate.take(caller.key_id)
-        permit(caller, name)
-        self._seen(caller)
+        self._let(caller, name, lambda: permit(caller, name), given)
         return caller
 
     def resource(self, uri: str) -> Principal:
@@ -132,7 +153,28 @@ class Gate:
             Unauthenticated, Forbidden, Overloaded: it may not, or not now.
         """
         caller = self.caller()
-        self._rate.take(caller.key_id)
-        permit_resource(caller, uri)
-        self._seen(caller)
+        self._let(caller, uri, lambda: permit_resource(caller, uri))
         return caller
+
+    def route(self, name: str, caller: Principal) -> None:
+        """Let a caller use a route of the hub's own.
+
+        Raises:
+            Forbidden, Overloaded: it may not, or not now.
+        """
+        self._let(caller, name, lambda: permit_route(caller, name))
+
+    def _let(
+        self,
+        caller: Principal,
+        what: str,
+        permit: Callable[[], None],
+        given: Mapping[str, Any] | None = None,
+    ) -> None:
+        try:
+            self._rate.take(caller.key_id)
+            permit()
+        except (Forbidden, Overloaded) as error:
+            self.audit.refuse(caller, what, error, given)
+            raise
+        self._seen(caller)

@@ -10,8 +10,8 @@ from typing import Final
 
 import mcp_types as types
 
-from relentless.mcp_server.resources import AGENTS, DAILY, SYMBOLS
 from relentless.proto.contexts import Topic
+from relentless.tools.access import COMPLETIONS
 from relentless.tools.ports import Agents
 
 MOST: Final = 100
@@ -48,18 +48,16 @@ class Completions:
         return types.Completion(values=found[:MOST], total=len(found), has_more=len(found) > MOST)
 
     async def _values(self, argument: str) -> Sequence[str]:
+        if argument in COMPLETIONS:
+            self._gate(COMPLETIONS[argument])
         match argument:
             case "symbol":
-                self._gate(SYMBOLS)
                 return sorted(self._symbols())
             case "agent":
-                self._gate(AGENTS)
                 return [view.agent for view in self._agents.agents()]
             case "date":
-                self._gate(DAILY)
                 return [day.isoformat() for day in await self._dates()]
             case "topic":
-                self._gate(DAILY)
                 return [topic.value for topic in Topic]
             case _:
                 return ()

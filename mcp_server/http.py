@@ -1,37 +1,47 @@
 """The hub over HTTP: MCP, the predictors' control plane, and health, in one ASGI application.
 
-Around the SDK's application stands a thin one that takes a key from ``X-API-Key`` and strips
-header values, which one of the two HTTP parsers leaves padded.
+Around the SDK's application stands a thin one that takes a key from ``X-API-Key``, strips header
+values, which one of the two HTTP parsers leaves padded, and completes refusals.
 """
 
 import asyncio
+import math
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.routes import (
+    build_resource_metadata_url,
+    create_protected_resource_routes,
+)
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.lowlevel import Server as McpServer
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from pydantic import AnyHttpUrl, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from relentless.configs.access import LOOPBACK, TlsSettings
 from relentless.configs.settings import HubSettings
-from relentless.mcp_server.auth import HubToken, KeyVerification
+from relentless.mcp_server.auth import READ_SCOPE, Gate, HubToken, KeyVerification
 from relentless.mcp_server.control import LeaseControl, LeaseRequest
 from relentless.mcp_server.fast import FastPublish
+from relentless.mcp_server.oauth import SCOPES
 from relentless.mcp_server.toolbox import Toolbox
 from relentless.proto.base import explain
-from relentless.proto.errors import RelentlessError
-from relentless.store.ports import Role
+from relentless.proto.errors import Forbidden, Overloaded, RelentlessError
+from relentless.tools.access import HEALTH, LEASE
 
 MAX_LEASE_BYTES: Final = 65_536
-LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+OPEN: Final = ("/mcp", "/health", "/.well-known/")
+"""Paths whose Host and Origin are not looked at here: the SDK does it for the first, and the others
+say nothing that is not public, to probes by address and to browsers."""
 GRACE_S: Final = 2
 """Seconds that open requests get when the hub ends."""
 
@@ -42,59 +52,144 @@ def application(
     toolbox: Toolbox,
     verification: KeyVerification,
     control: LeaseControl,
+    gate: Gate,
 ) -> ASGIApp:
     """Give the whole ASGI application."""
-    hosts = dict.fromkeys((*LOOPBACK, settings.host, *settings.allowed_hosts))
+    hosts = dict.fromkeys(
+        f"[{host}]" if ":" in host and host[0] != "[" else host
+        for host in (*LOOPBACK, settings.host, *settings.allowed_hosts)
+    )
+    security = TransportSecuritySettings(
+        allowed_hosts=[*hosts, *(f"{host}:*" for host in hosts)],
+        allowed_origins=[
+            f"{scheme}://{host}{port}"
+            for scheme in ("http", "https")
+            for host in hosts
+            for port in ("", ":*")
+        ],
+    )
     inner = server.streamable_http_app(
         json_response=False,
         auth=AuthSettings(
-            issuer_url=AnyHttpUrl(f"http://{settings.host}:{settings.port}"),
+            issuer_url=AnyHttpUrl(settings.base_url),
             resource_server_url=None,
+            required_scopes=[READ_SCOPE],
         ),
         token_verifier=verification,
-        transport_security=TransportSecuritySettings(
-            allowed_hosts=[*hosts, *(f"{host}:*" for host in hosts)],
-            allowed_origins=[f"http://{host}:*" for host in hosts],
-        ),
+        transport_security=security,
         custom_starlette_routes=[
-            Route("/health", _health, methods=["GET"]),
-            Route("/control/lease", _lease(control), methods=["POST"]),
+            Route(HEALTH.partition(" ")[2], _health, methods=["GET"]),
+            Route(LEASE.partition(" ")[2], _lease(control, gate), methods=["POST"]),
+            *_metadata(settings),
         ],
     )
     names = frozenset(host.encode() for host in hosts)
-    return KeyHeader(FastPublish(inner, toolbox, verification, server.server_info, names))
+    challenge = Challenge(inner, verification, _challenge(settings))
+    fast = FastPublish(challenge, toolbox, verification, server.server_info, names)
+    return Edge(fast, security)
 
 
-class KeyHeader:
-    """Strips header values, and gives ``X-API-Key`` where the SDK looks for a bearer token."""
+def resource_url(settings: HubSettings) -> str:
+    """Give what an access token must be for: the hub as its clients know it."""
+    audience = None if settings.oauth is None else settings.oauth.audience
+    return audience or settings.url
 
-    def __init__(self, inner: ASGIApp) -> None:
+
+def _metadata(settings: HubSettings) -> list[Route]:
+    """Give the route of RFC 9728; the SDK's own would list the required scopes alone."""
+    if settings.oauth is None:
+        return []
+    return create_protected_resource_routes(
+        AnyHttpUrl(resource_url(settings)),
+        [AnyHttpUrl(settings.oauth.issuer)],
+        scopes_supported=list(SCOPES),
+        resource_name="Relentless hub",
+    )
+
+
+def _challenge(settings: HubSettings) -> str:
+    """Give what a refusal tells an OAuth client: where to ask for a token, and for which scope."""
+    if settings.oauth is None:
+        return ""
+    at = build_resource_metadata_url(AnyHttpUrl(resource_url(settings)))
+    return f'resource_metadata="{at}", scope="{READ_SCOPE}"'
+
+
+class Edge:
+    """The outermost layer, the same for every route.
+
+    It strips header values, gives ``X-API-Key`` where the SDK looks for a bearer token, and holds
+    Host and Origin of the hub's own routes against what the SDK allows for ``/mcp``.
+    """
+
+    def __init__(self, inner: ASGIApp, security: TransportSecuritySettings) -> None:
         self._inner = inner
+        self._security = TransportSecurityMiddleware(security)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        if scope["type"] == "http":
-            headers = [(name, value.strip()) for name, value in scope["headers"]]
-            names = {name for name, _ in headers}
-            if b"authorization" not in names and b"x-api-key" in names:
-                key = next(value for name, value in headers if name == b"x-api-key")
-                headers.append((b"authorization", b"Bearer " + key))
-            scope = {**scope, "headers": headers}
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        headers = [(name, value.strip()) for name, value in scope["headers"]]
+        names = {name for name, _ in headers}
+        if b"authorization" not in names and b"x-api-key" in names:
+            key = next(value for name, value in headers if name == b"x-api-key")
+            headers.append((b"authorization", b"Bearer " + key))
+        scope = {**scope, "headers": headers}
+        if not scope["path"].startswith(OPEN):
+            refusal = await self._security.validate_request(Request(scope))
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
         await self._inner(scope, receive, send)
+
+
+class Challenge:
+    """Counts what is answered 401, and completes what a refusal asks of the client."""
+
+    def __init__(self, inner: ASGIApp, verification: KeyVerification, challenge: str) -> None:
+        self._inner = inner
+        self._verification = verification
+        self._challenge = challenge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and look at how its answer starts."""
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in (401, 403):
+                self._verification.refused += message["status"] == 401
+                message = {**message, "headers": self._challenged(message)}
+            await send(message)
+
+        await self._inner(scope, receive, watched)
+
+    def _challenged(self, message: Message) -> list[tuple[bytes, bytes]]:
+        headers = dict(message.get("headers", ()))
+        said = headers.get(b"www-authenticate", b"Bearer" if message["status"] == 401 else b"")
+        if said and self._challenge:
+            said += (b" " if said == b"Bearer" else b", ") + self._challenge.encode()
+        if said:
+            headers[b"www-authenticate"] = said
+        return list(headers.items())
 
 
 async def _health(_: Request) -> Response:
     return JSONResponse({"ok": True})
 
 
-def _lease(control: LeaseControl) -> Callable[[Request], object]:
+def _lease(control: LeaseControl, gate: Gate) -> Callable[[Request], object]:
     async def lease(request: Request) -> Response:
         user = request.scope.get("user")
         token = user.access_token if isinstance(user, AuthenticatedUser) else None
         if not isinstance(token, HubToken):
             return _refused(401, "unauthenticated", "send an API key of role predictor")
-        if token.principal.role is not Role.PREDICTOR:
-            return _refused(403, "forbidden", "a lease needs a key of role predictor")
+        try:
+            gate.route(LEASE, token.principal)
+        except Overloaded as error:
+            return _refused(429, error.code, str(error), error.retry_after)
+        except Forbidden as error:
+            return _refused(403, error.code, str(error))
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
@@ -111,14 +206,33 @@ def _lease(control: LeaseControl) -> Callable[[Request], object]:
     return lease
 
 
-def _refused(status: int, code: str, message: str) -> Response:
-    return JSONResponse({"error": {"code": code, "message": message}}, status)
+def _refused(status: int, code: str, message: str, retry_after: float | None = None) -> Response:
+    said: dict[str, object] = {"code": code, "message": message}
+    headers: dict[str, str] = {}
+    if retry_after is not None:
+        said["retry_after"] = round(retry_after, 3)
+        headers["retry-after"] = str(math.ceil(retry_after))
+    return JSONResponse({"error": said}, status, headers)
+
+
+def _tls(tls: TlsSettings | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    mutual = tls.client_ca is not None
+    return {
+        "ssl_certfile": tls.cert,
+        "ssl_keyfile": tls.key,
+        "ssl_ca_certs": str(tls.client_ca) if mutual else None,
+        "ssl_cert_reqs": ssl.CERT_REQUIRED if mutual else ssl.CERT_NONE,
+    }
 
 
 class HttpServer(uvicorn.Server):
     """uvicorn that leaves signals to the process and ends open streams gracefully."""
 
-    def __init__(self, app: ASGIApp, before_end: Callable[[], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, before_end: Callable[[], None], tls: TlsSettings | None = None
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -130,6 +244,7 @@ class HttpServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_graceful_shutdown=GRACE_S,
+                **_tls(tls),
             )
         )
         self._before_end = before_end

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import mcp_types as types
@@ -18,6 +18,7 @@ DAILY: Final = "context://daily"
 AGENTS: Final = "agents://"
 SIGNALS: Final = "signals://latest"
 SYMBOLS: Final = "symbols://"
+AUDIT: Final = "audit://log"
 JSON: Final = "application/json"
 
 LISTED: Final = tuple(
@@ -35,8 +36,21 @@ TEMPLATES: Final = tuple(
         ("context://topic/{topic}{?after,limit}", "topic", "Messages of one topic, in order"),
         ("context://inbox/{agent}{?after,limit}", "inbox", "Messages addressed to you"),
         ("context://daily/{date}", "daily context of a date", "The last one built for it"),
+        (
+            f"{AUDIT}{{?after,limit}}",
+            "audit",
+            "For operators: who wrote and who was refused; without after the newest",
+        ),
     )
 )
+
+
+class AuditPage(Protocol):
+    """Gives a page of the audit."""
+
+    async def __call__(self, *, after: int | None, limit: int) -> dict[str, Any]:
+        """Give entries after a sequence number, by default the newest."""
+        ...
 
 
 def topic_uri(topic: Topic) -> str:
@@ -59,12 +73,14 @@ class Resources:
         agents: Agents,
         signals: Signals,
         symbols: Callable[[], Mapping[str, int]],
+        audit: AuditPage,
     ) -> None:
         self._exchange = exchange
         self._contexts = contexts
         self._agents = agents
         self._signals = signals
         self._symbols = symbols
+        self._audit = audit
 
     async def read(self, caller: Principal, uri: str) -> str:
         """Give a resource as JSON text.
@@ -78,6 +94,9 @@ class Resources:
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         if parts.scheme == "context":
             said = await self._context(caller, parts.netloc, name, query)
+        elif uri.partition("?")[0] == AUDIT:
+            after, limit = _number(query, "after", 0, 2**63 - 1), _number(query, "limit", 1, 500)
+            said = await self._audit(after=after, limit=limit or 50)
         elif uri == AGENTS:
             said = {"agents": [view.model_dump(mode="json") for view in self._agents.agents()]}
         elif uri == SIGNALS:

@@ -20,6 +20,7 @@ from relentless.configs.clock import Clock
 from relentless.configs.process import announce, stop_event
 from relentless.configs.settings import Settings
 from relentless.mcp_server.archive import Archive
+from relentless.mcp_server.audit import Audit, AuditedJournal
 from relentless.mcp_server.auth import Gate, KeyVerification, Rate
 from relentless.mcp_server.completion import Completions
 from relentless.mcp_server.contexts import ContextStore
@@ -27,9 +28,10 @@ from relentless.mcp_server.control import LeaseControl
 from relentless.mcp_server.coordinator import Coordinator
 from relentless.mcp_server.exchange import MessageExchange
 from relentless.mcp_server.feed_tap import FeedTap
-from relentless.mcp_server.http import HttpServer, application, bind
+from relentless.mcp_server.http import HttpServer, application, bind, resource_url
 from relentless.mcp_server.inference import ModelInference
 from relentless.mcp_server.mirror import Mirror
+from relentless.mcp_server.oauth import Tokens
 from relentless.mcp_server.protocol import Protocol
 from relentless.mcp_server.registry import Registry
 from relentless.mcp_server.resources import (
@@ -72,6 +74,7 @@ class Hub:
     control: LeaseControl
     tap: FeedTap
     push: Push
+    audit: Audit
 
     def before_end(self) -> None:
         """Wake whoever waits and end every stream, so that the server can end at once."""
@@ -99,7 +102,13 @@ async def build(
         stack.push_async_callback(journal.close)
         online = await open_online(settings.redis.url)
         stack.push_async_callback(online.close)
-        hub, inference = _wire(settings, clock, journal, online, local)
+        audit = Audit(journal)
+        stack.push_async_callback(audit.close)
+        tokens = None
+        if settings.hub.oauth is not None:
+            tokens = Tokens(settings.hub.oauth, resource_url(settings.hub))
+            stack.push_async_callback(tokens.close)
+        hub, inference = _wire(settings, clock, journal, audit, tokens, online, local)
         stack.callback(inference.close)
         for part in (hub.registry, hub.exchange, hub.contexts, hub.control):
             await part.recover()
@@ -110,14 +119,17 @@ def _wire(
     settings: Settings,
     clock: Clock,
     journal: Journal,
+    audit: Audit,
+    tokens: Tokens | None,
     online: OnlineStore,
     local: Callable[[], Principal] | None,
 ) -> tuple[Hub, ModelInference]:
     state: Path = settings.paths.state
     push = Push()
-    registry = Registry(journal, settings.hub.agent_lease_s)
-    exchange = MessageExchange(journal, clock, registry.topic_of)
-    contexts = ContextStore(journal, exchange, clock, freshness.load())
+    audited = AuditedJournal(journal)
+    registry = Registry(audited, settings.hub.agent_lease_s)
+    exchange = MessageExchange(audited, clock, registry.topic_of)
+    contexts = ContextStore(audited, exchange, clock, freshness.load())
     mirror = Mirror(online, lambda: contexts.latest)
     coordinator = Coordinator(
         contexts,
@@ -129,7 +141,7 @@ def _wire(
     )
     tap = FeedTap(lambda: local_credential(state, "hub"), lambda: push.changed(SIGNALS))
     control = LeaseControl(
-        journal,
+        audited,
         clock,
         lambda: contexts.latest,
         lease_s=settings.hub.lease_s,
@@ -146,10 +158,10 @@ def _wire(
     exchange.on_published(coordinator.on_published)
     exchange.on_published(lambda message, _: _push_message(push, message))
 
-    gate = Gate(Rate(settings.hub.rate_per_s), registry.touch, local)
-    verification = KeyVerification(KeyRing(keys_path(state)))
+    gate = Gate(Rate(settings.hub.rate_per_s), registry.touch, audit, local)
+    verification = KeyVerification(KeyRing(keys_path(state)), tokens)
     status = HubStatus(
-        journal, clock, settings.clock.mode, contexts, registry, control, verification
+        journal, clock, settings.clock.mode, contexts, registry, control, verification, audit
     )
     families = (
         AgentTools(registry),
@@ -157,11 +169,11 @@ def _wire(
         InferenceTools(inference, tap),
         OperatorTools(control, status),
     )
-    resources = Resources(exchange, contexts, registry, tap, lambda: tap.symbols)
+    resources = Resources(exchange, contexts, registry, tap, lambda: tap.symbols, audit.page)
     toolbox = Toolbox(families, gate)
     completions = Completions(gate.resource, lambda: tap.symbols, registry, contexts.dates)
     protocol = Protocol(toolbox, resources, completions, push, gate)
-    app = application(settings.hub, protocol.server, toolbox, verification, control)
+    app = application(settings.hub, protocol.server, toolbox, verification, control, gate)
     hub = Hub(
         app,
         protocol,
@@ -174,6 +186,7 @@ def _wire(
         control,
         tap,
         push,
+        audit,
     )
     return hub, inference
 
@@ -188,10 +201,13 @@ def _push_message(push: Push, message: ContextMessage) -> None:
 async def serve(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
     """Serve until ``stop`` is set, by default by SIGTERM or SIGINT; then end in order."""
     stop = stop or stop_event()
+    settings.hub.check_bind()
     listener = bind(settings.hub.host, settings.hub.port)
-    host, port = listener.getsockname()[:2]
+    settings = settings.model_copy(
+        update={"hub": settings.hub.model_copy(update={"port": listener.getsockname()[1]})}
+    )
     async with build(settings) as hub:
-        server = HttpServer(hub.app, hub.before_end)
+        server = HttpServer(hub.app, hub.before_end, settings.hub.tls)
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve([listener]))
             workers = [
@@ -200,7 +216,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event | None = None) -> Non
             ready, ended = (group.create_task(each.wait()) for each in (server.ready, stop))
             await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
             if ready.done():
-                announce("hub", url=f"http://{host}:{port}/mcp")
+                announce("hub", url=settings.hub.url)
                 await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)
             server.should_exit = True
             for task in (*workers, ready, ended):

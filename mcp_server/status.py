@@ -9,6 +9,7 @@ from typing import Any
 
 from relentless import __version__
 from relentless.configs.clock import Clock
+from relentless.mcp_server.audit import Audit
 from relentless.mcp_server.auth import KeyVerification
 from relentless.mcp_server.contexts import ContextStore, unmet
 from relentless.mcp_server.control import LeaseControl
@@ -30,6 +31,7 @@ class HubStatus:
         registry: Registry,
         control: LeaseControl,
         verification: KeyVerification,
+        audit: Audit,
     ) -> None:
         self._journal = journal
         self._clock = clock
@@ -38,6 +40,7 @@ class HubStatus:
         self._registry = registry
         self._control = control
         self._verification = verification
+        self._audit = audit
         self._started = time.monotonic()
         self._versions = {
             "relentless": __version__,
@@ -61,6 +64,7 @@ class HubStatus:
             "agents": self._agents(),
             "predictors": self._control.predictors(),
             "refused_keys": self._verification.refused,
+            "denied": {"known_callers": self._audit.denied, "not_kept": self._audit.lost},
             "uptime_s": round(time.monotonic() - self._started, 3),
             "rss_mb": round(rss_bytes() / 2**20, 1),
         }

@@ -15,10 +15,17 @@ import mcp_types as types
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from relentless.mcp_server.audit import acting
 from relentless.mcp_server.auth import Gate
 from relentless.mcp_server.schemas import compact_input, compact_output
 from relentless.proto.base import explain
-from relentless.proto.errors import InvalidInput, NotFound, Overloaded, RelentlessError
+from relentless.proto.errors import (
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    RelentlessError,
+)
 from relentless.store.ports import Principal
 from relentless.tools.access import ACCESS
 
@@ -106,14 +113,28 @@ class Toolbox:
             tool = self._tools.get(name)
             if tool is None:
                 raise NotFound(f"no tool {name!r}; there are {', '.join(self._tools)}")
-            caller = self._gate.tool(name, caller)
-            text = (await tool.call(caller, **tool.parse(given))).model_dump_json()
+            caller = self._gate.tool(name, caller, given)
+            text = (await self._run(name, tool, caller, given)).model_dump_json()
             return Answer(text, text)
         except RelentlessError as error:
             return failed(error)
         except Exception:
             log.exception("tool failed", tool=name)
             return failed(RelentlessError(f"{name} failed inside the hub; its log says why"))
+
+    async def _run(
+        self, name: str, tool: Tool, caller: Principal, given: Mapping[str, Any]
+    ) -> BaseModel:
+        """Call a tool, with what it writes or may not write audited."""
+        parsed = tool.parse(given)
+        try:
+            if ACCESS[name].reads_only:
+                return await tool.call(caller, **parsed)
+            with acting(caller, name):
+                return await tool.call(caller, **parsed)
+        except Forbidden as error:
+            self._gate.audit.refuse(caller, name, error, given)
+            raise
 
 
 def failed(error: RelentlessError) -> Answer:

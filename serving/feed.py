@@ -20,11 +20,9 @@ from relentless.proto.feed import Accepted, Kind, Login, PacketReader, Why
 from relentless.proto.signal import Action, Flag, Signal
 from relentless.serving.ring import Frames, SignalRing
 from relentless.serving.wire import mark_replayed
-from relentless.store.ports import KeyVerifier, Role
+from relentless.store.ports import SIGNAL_READERS, KeyVerifier
 from relentless.store.symbols import SymbolDirectory
 
-CONSUMERS = frozenset({Role.TRADER, Role.READER, Role.OPERATOR})
-"""Roles that may read signals."""
 WRITE_BUFFER = 65_536
 """Bytes that may wait in this process for one consumer before it counts as blocked."""
 _REPLAY = int(Flag.REPLAY)
@@ -283,7 +281,7 @@ class _Link(asyncio.Protocol):
         except Unavailable as error:
             self._reject(Why.UNAVAILABLE, str(error))
             return
-        if principal.role not in CONSUMERS:
+        if principal.role not in SIGNAL_READERS:
             self._reject(Why.AUTHENTICATION, f"a key of role {principal.role} reads no signals")
             return
         ring = self._feed.ring

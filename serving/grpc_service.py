@@ -22,14 +22,13 @@ from relentless.proto.errors import InvalidFrame, RelentlessError, Unavailable
 from relentless.proto.gen import market_pb2, market_pb2_grpc
 from relentless.proto.signal import SIGNAL_DTYPE, Flag
 from relentless.proto.tick import TICK_SIZE, TICK_STRUCT, unpack_ticks
-from relentless.serving.feed import CONSUMERS
 from relentless.serving.gates import REASONS
 from relentless.serving.grpc_auth import CredentialInterceptor
 from relentless.serving.lease import Lease
 from relentless.serving.pipeline import CAPACITY, Lane, Output
 from relentless.serving.ring import SignalRing
 from relentless.serving.wire import mark_replayed
-from relentless.store.ports import KeyVerifier
+from relentless.store.ports import SIGNAL_READERS, KeyVerifier
 from relentless.store.symbols import SymbolDirectory
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -247,7 +246,7 @@ class GrpcServer:
     """The listener: FinancialPredictor, health and reflection behind one credential check."""
 
     def __init__(self, service: PredictorService, verifier: KeyVerifier) -> None:
-        self.auth = CredentialInterceptor(verifier, CONSUMERS)
+        self.auth = CredentialInterceptor(verifier, SIGNAL_READERS)
         self._server = grpc.aio.server(
             interceptors=[self.auth],
             options=[

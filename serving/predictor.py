@@ -10,6 +10,7 @@ import asyncio
 import os
 import secrets
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,9 +151,10 @@ async def build(settings: Settings, clock: RunClock) -> Parts:
     service = PredictorService(lanes[1], ring, symbols, lease, clock.now_ns)
     live = LivePath(lanes, feed, lease, clock.now_ns, outlets=(service,))
     hub = httpx.AsyncClient(
-        base_url=f"http://{settings.hub.host}:{settings.hub.port}",
+        base_url=settings.hub.base_url,
         timeout=httpx.Timeout(2.0),
         trust_env=False,
+        verify=ssl.create_default_context(),  # the machine's own authorities
     )
     predictor_id = f"{socket.gethostname()}-{os.getpid()}"
     return Parts(

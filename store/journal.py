@@ -101,8 +101,10 @@ class SqliteJournal:
         self._executor = ThreadPoolExecutor(READERS, thread_name_prefix="journal-reader")
         self._writer = Writer(connection, head, str(path), self._deliver, max_group)
 
-    async def append(self, entries: Sequence[NewEntry]) -> list[Receipt]:
-        """Keep entries, all or none, and return once they are durable.
+    async def append(
+        self, entries: Sequence[NewEntry], *, audit: NewEntry | None = None
+    ) -> list[Receipt]:
+        """Keep entries, all or none, and return once they are durable; ``audit`` with them.
 
         Raises:
             Conflict: a key is there with another digest.
@@ -124,7 +126,7 @@ class SqliteJournal:
             _refuse_unstorable(entry)
         answer: asyncio.Future[list[Receipt]] = self._loop.create_future()
         self._waiting += len(entries)
-        self._writer.submit(Request(tuple(entries), self._clock.now_ns(), answer))
+        self._writer.submit(Request(tuple(entries), self._clock.now_ns(), answer, audit))
         return await answer
 
     async def read(

@@ -1,9 +1,9 @@
 """Who may call: API keys as an id and a 256-bit secret, kept as salted hashes in one file.
 
 ``KeyRing`` satisfies ``store.ports.KeyVerifier`` for every listener (hub, predictor, feed); the
-command line creates and revokes through it. A credential is the text ``id.secret``; the secret
-itself is nowhere on the server's side. Several processes may hold the same file: each notices a
-change by its mtime, and writers take a lock and replace the file whole.
+command line creates, rotates and revokes through it. A credential is the text ``id.secret``; the
+secret itself is nowhere on the server's side. Several processes may hold the same file: each
+notices a change by its mtime, and writers take a lock and replace the file whole.
 """
 
 import fcntl
@@ -17,8 +17,8 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +35,9 @@ LOCAL_ROLES: Final[Mapping[str, Role]] = {
     "hub": Role.READER,
 }
 """The keys that a run on one machine needs; "hub" is the hub's own, for the signal feed."""
+
+MAX_OVERLAP: Final = timedelta(days=30)
+"""How long two secrets of a key may hold."""
 
 CHECK_S: Final = 0.25
 """Seconds after which a ring looks whether its file has changed."""
@@ -55,6 +58,18 @@ class Key:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    before: bytes | None = None
+    """The hash of the secret before the last rotation, with the same salt."""
+    before_until: datetime | None = None
+    """Wall time after which that secret is refused."""
+
+    def accepts(self, secret: str, now: datetime) -> bool:
+        """Say whether a secret is this key's, or was until a moment ago and still holds."""
+        found = _hash(self.salt, secret)
+        matches = hmac.compare_digest(found, self.hash)
+        if self.before is None or self.before_until is None or self.before_until <= now:
+            return matches
+        return hmac.compare_digest(found, self.before) or matches
 
     def principal(self) -> Principal:
         """Give the caller that this key stands for."""
@@ -86,10 +101,10 @@ class KeyRing:
         if identity not in self._keys or time.monotonic() - self._looked >= self._every_s:
             self._refresh()
         key = self._keys.get(identity, _NOBODY)
-        matches = hmac.compare_digest(_hash(key.salt, secret), key.hash)
-        if not matches or key is _NOBODY or key.revoked_at is not None:
+        now = datetime.now(UTC)
+        if not key.accepts(secret, now) or key is _NOBODY or key.revoked_at is not None:
             raise Unauthenticated(_REFUSED)
-        if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+        if key.expires_at is not None and key.expires_at <= now:
             raise Unauthenticated(_REFUSED)
         return key.principal()
 
@@ -139,13 +154,30 @@ class KeyRing:
             Conflict: it is revoked already.
         """
         with self._writing() as keys:
-            key = keys.get(key_id)
-            if key is None:
-                raise NotFound(f"no key has the id {key_id!r}; `relentless keys list` shows them")
-            if key.revoked_at is not None:
-                raise Conflict(f"key {key_id!r} is revoked already")
-            fields = {name: getattr(key, name) for name in Key.__dataclass_fields__}
-            keys[key_id] = Key(**(fields | {"revoked_at": datetime.now(UTC)}))
+            keys[key_id] = replace(_in_force(keys, key_id), revoked_at=datetime.now(UTC))
+
+    def rotate(self, key_id: str, overlap: timedelta) -> str:
+        """Give a key a new secret, and its credential; the old secret holds for ``overlap``.
+
+        Of two rotations within an overlap the second ends what the first left.
+
+        Raises:
+            NotFound: no such key.
+            Conflict: it is revoked.
+            InvalidInput: an overlap below zero or beyond ``MAX_OVERLAP``.
+        """
+        if not timedelta(0) <= overlap <= MAX_OVERLAP:
+            raise InvalidInput(f"the old secret may hold for 0 to {MAX_OVERLAP.days} days")
+        secret = secrets.token_urlsafe(32)
+        with self._writing() as keys:
+            key = _in_force(keys, key_id)
+            keys[key_id] = replace(
+                key,
+                hash=_hash(key.salt, secret),
+                before=key.hash,
+                before_until=datetime.now(UTC) + overlap,
+            )
+        return f"{key_id}.{secret}"
 
     def keys(self) -> list[Key]:
         """Give every key, revoked ones too, oldest first."""
@@ -179,6 +211,15 @@ class KeyRing:
             self._refresh()
         finally:
             os.close(lock)
+
+
+def _in_force(keys: Mapping[str, Key], key_id: str) -> Key:
+    key = keys.get(key_id)
+    if key is None:
+        raise NotFound(f"no key has the id {key_id!r}; `relentless keys list` shows them")
+    if key.revoked_at is not None:
+        raise Conflict(f"key {key_id!r} is revoked already")
+    return key
 
 
 def default_topics(name: str, role: Role) -> frozenset[Topic]:
@@ -268,6 +309,8 @@ def _from_json(item: Mapping[str, Any]) -> Key:
         created_at=datetime.fromisoformat(item["created_at"]),
         expires_at=_moment(item["expires_at"]),
         revoked_at=_moment(item["revoked_at"]),
+        before=bytes.fromhex(item["before"]) if item.get("before") else None,
+        before_until=_moment(item.get("before_until")),
     )
 
 
@@ -282,6 +325,8 @@ def _to_json(key: Key) -> dict[str, Any]:
         "created_at": key.created_at.isoformat(),
         "expires_at": key.expires_at.isoformat() if key.expires_at else None,
         "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
+        "before": key.before.hex() if key.before else None,
+        "before_until": key.before_until.isoformat() if key.before_until else None,
     }
 
 

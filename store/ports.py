@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from relentless.proto.contexts import Topic
 from relentless.proto.daily import DailyContext
@@ -85,8 +85,14 @@ class Journal(Protocol):
     Sequences start at 1 and have no gaps. ``received_at_ns`` is the run clock's time.
     """
 
-    async def append(self, entries: Sequence[NewEntry]) -> list[Receipt]:
+    async def append(
+        self, entries: Sequence[NewEntry], *, audit: NewEntry | None = None
+    ) -> list[Receipt]:
         """Keep entries, all or none, and return once they are durable.
+
+        ``audit``, whose body is a JSON object, is kept in the same commit if any entry was new.
+        One entry stands for all the same ones of a commit: it gets ``count``, of new entries,
+        ``digest``, over theirs, and the wall time as ``known_at_ns``.
 
         Raises:
             Conflict: a key is there with another digest.
@@ -148,6 +154,10 @@ class Role(StrEnum):
     READER = "reader"
     OPERATOR = "operator"
     PREDICTOR = "predictor"
+
+
+SIGNAL_READERS: Final = frozenset({Role.TRADER, Role.READER, Role.OPERATOR})
+"""Roles that may read signals, by whatever listener."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ event loop; below it one SQLite connection that nobody else uses.
 import hashlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import apsw
@@ -56,6 +57,7 @@ class Request:
     received_at_ns: int
     answer: Any
     """The caller's future; only the deliverer touches it."""
+    audit: NewEntry | None = None
 
 
 @dataclass(slots=True)
@@ -66,6 +68,8 @@ class _Group:
     known: dict[Key, tuple[int, str]]
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     outcomes: list[tuple[Request, Outcome]] = field(default_factory=list)
+    audits: dict[tuple[str, bytes], tuple[NewEntry, int, list[str]]] = field(default_factory=dict)
+    """By caller and operation: the audit entry, when it came, digests of what was newly written."""
 
     def add(self, request: Request) -> None:
         """Plan a request: rows and receipts, or a conflict and no rows."""
@@ -90,7 +94,19 @@ class _Group:
         self.known |= fresh
         for entry, digest, sequence in planned:
             self._seal(entry, digest, sequence, request.received_at_ns)
+        if planned and request.audit is not None:
+            same = (request.audit.principal, request.audit.body)
+            _, _, digests = self.audits.setdefault(
+                same, (request.audit, request.received_at_ns, [])
+            )
+            digests.extend(digest for _, digest, _ in planned)
         self.outcomes.append((request, receipts))
+
+    def close(self) -> None:
+        """Seal one audit entry for each caller and operation, after what they wrote."""
+        for audit, received_at_ns, digests in self.audits.values():
+            entry = sum_up(audit, digests)
+            self._seal(entry, entry.digest, self.head.sequence + 1, received_at_ns)
 
     def _seal(self, entry: NewEntry, digest: str, sequence: int, received_at_ns: int) -> None:
         columns = (
@@ -175,6 +191,7 @@ class Writer:
             group = _Group(self.head, self._find_keys(requests))
             for request in requests:
                 group.add(request)
+            group.close()
             if group.rows:
                 self._write(group)
         except Exception as error:
@@ -254,6 +271,15 @@ _DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.ConstraintError)
 
 _REPEATABLE = frozenset({apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_SHMSIZE})
 """A write that did not happen leaves the file as it was; SQLite reports some quotas so."""
+
+
+def sum_up(audit: NewEntry, digests: Sequence[str]) -> NewEntry:
+    """Give one audit entry for entries of these digests, in order."""
+    over = (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
+    body = b'{"count":%d,"digest":"%b",%b' % (len(digests), over.encode(), audit.body[1:])
+    return replace(audit, body=body, digest=over, known_at_ns=time.time_ns())
 
 
 def _conflict(entry: NewEntry, sequence: int) -> Conflict:

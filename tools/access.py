@@ -1,4 +1,4 @@
-"""Which role may call which tool, and what kind of tool each is: the one table.
+"""Which role may do what, and what kind of tool each is: the one table.
 
 The hub enforces it, lists it to clients as annotations, and ``docs/hub.md`` is checked against it.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from relentless.proto.errors import Forbidden
-from relentless.store.ports import Principal, Role
+from relentless.store.ports import SIGNAL_READERS, Principal, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Access:
 
 _WRITERS = frozenset({Role.AGENT, Role.TRADER})
 _PEOPLE = frozenset({Role.READER, Role.OPERATOR})
-_CONSUMERS = _PEOPLE | {Role.TRADER}
+_CONSUMERS = SIGNAL_READERS
 _READERS = _PEOPLE | _WRITERS
 _ALL = frozenset(Role)
 
@@ -52,8 +52,49 @@ RESOURCES: Final[Mapping[str, frozenset[Role]]] = {
     "agents://": _READERS,
     "signals://": _CONSUMERS,
     "symbols://": _ALL,
+    "audit://": frozenset({Role.OPERATOR}),
 }
 """Every resource by the start of its URI. An inbox is its owner's alone."""
+
+
+COMPLETIONS: Final[Mapping[str, str]] = {
+    "symbol": "symbols://",
+    "agent": "agents://",
+    "date": "context://daily",
+    "topic": "context://daily",
+}
+"""Arguments that can be completed, and the resource whose readers may ask."""
+
+HEALTH: Final = "GET /health"
+METADATA: Final = "GET /.well-known/oauth-protected-resource/mcp"
+"""Where access tokens are accepted; its end is the path of their audience."""
+LEASE: Final = "POST /control/lease"
+ROUTES: Final[Mapping[str, frozenset[Role] | None]] = {
+    HEALTH: None,
+    METADATA: None,
+    LEASE: frozenset({Role.PREDICTOR}),
+}
+"""The hub's own routes beside ``/mcp``; None asks for no credential."""
+
+METHODS: Final = (
+    "server/discover",
+    "tools/list",
+    "resources/list",
+    "resources/templates/list",
+    "prompts/list",
+    "prompts/get",
+)
+"""Protocol methods that any accepted credential may call: what they answer holds no data."""
+
+GRPC_SERVICES: Final[Mapping[str, frozenset[Role] | None]] = {
+    "relentless.v1.FinancialPredictor": SIGNAL_READERS,
+    "grpc.reflection.v1alpha.ServerReflection": SIGNAL_READERS,
+    "grpc.health.v1.Health": None,
+}
+"""The predictor's gRPC services; None asks for no credential."""
+
+FEED: Final = SIGNAL_READERS
+"""The signal feed's login."""
 
 
 def permit(caller: Principal, tool: str) -> None:
@@ -85,3 +126,15 @@ def permit_resource(caller: Principal, uri: str) -> None:
                 raise Forbidden("an inbox is read by its own agent alone")
             return
     raise Forbidden(f"no resource is served at {uri}; resources/templates/list shows them")
+
+
+def permit_route(caller: Principal, route: str) -> None:
+    """Let a caller use a route.
+
+    Raises:
+        Forbidden: the caller's role may not.
+    """
+    allowed = ROUTES[route]
+    if allowed is not None and caller.role not in allowed:
+        names = ", ".join(sorted(role.value for role in allowed))
+        raise Forbidden(f"{route} needs a key of role {names}")

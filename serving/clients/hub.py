@@ -189,6 +189,18 @@ class HubClient:
         answer = await self.call("get_daily_context", arguments)
         return DailyContext.model_validate(answer["context"])
 
+    async def read_resource(self, uri: str) -> str:
+        """Give the text of a resource.
+
+        Raises:
+            RelentlessError: the hub's error, as its own class.
+        """
+        try:
+            result = await self._entered().read_resource(uri)
+        except MCPError as error:
+            raise _from_protocol(error) from error
+        return "".join(getattr(item, "text", "") for item in result.contents)
+
     @asynccontextmanager
     async def watch(self, *uris: str) -> AsyncIterator[AsyncIterator[str]]:
         """Listen for changes of resources; gives the URI of each that changed.

@@ -43,7 +43,9 @@ class MemoryJournal:
         self.broken = False
         self.slow = 0
 
-    async def append(self, entries: Sequence[NewEntry]) -> list[Receipt]:
+    async def append(
+        self, entries: Sequence[NewEntry], *, audit: NewEntry | None = None
+    ) -> list[Receipt]:
         for _ in range(self.slow):
             await asyncio.sleep(0)
         if self.broken:

@@ -103,7 +103,9 @@ async def test_the_hubs_client_publishes_reads_acknowledges_and_watches(served: 
             receipts = await agent.publish([news(message_id=f"m{n}") for n in range(150)])
             async with asyncio.timeout(20):
                 assert await anext(changes) == "context://topic/news"
-        assert [receipt["sequence"] for receipt in receipts] == list(range(2, 152))
+        sequences = [receipt["sequence"] for receipt in receipts]
+        assert len(sequences) == 150
+        assert sequences == sorted(set(sequences))
         page = await trader.read(inbox=True, limit=500)
         assert len(page["messages"]) == 150
         await trader.ack(page["next_after"])

@@ -150,3 +150,70 @@ def test_a_key_file_reads_as_json_of_version_one(tmp_path: Path) -> None:
     body = json.loads((tmp_path / "k.json").read_text())
     assert body["version"] == 1
     assert body["keys"][0]["role"] == "trader"
+
+
+def test_a_rotated_key_has_a_new_secret_and_the_old_one_for_the_overlap(ring: KeyRing) -> None:
+    old = ring.create("FredAgent", Role.AGENT)
+    key_id = old.partition(".")[0]
+    new = ring.rotate(key_id, timedelta(hours=1))
+    assert new.partition(".")[0] == key_id
+    assert new != old
+    assert ring.verify(old) == ring.verify(new)
+
+
+def test_after_the_overlap_the_old_secret_is_refused(ring: KeyRing) -> None:
+    old = ring.create("FredAgent", Role.AGENT)
+    new = ring.rotate(old.partition(".")[0], timedelta(0))
+    with pytest.raises(Unauthenticated):
+        ring.verify(old)
+    ring.verify(new)
+
+
+def test_a_second_rotation_ends_the_first_secret(ring: KeyRing) -> None:
+    first = ring.create("FredAgent", Role.AGENT)
+    key_id = first.partition(".")[0]
+    second = ring.rotate(key_id, timedelta(hours=1))
+    third = ring.rotate(key_id, timedelta(hours=1))
+    with pytest.raises(Unauthenticated):
+        ring.verify(first)
+    ring.verify(second)
+    ring.verify(third)
+
+
+def test_an_overlap_saves_no_key_that_expired_or_was_revoked(ring: KeyRing) -> None:
+    soon = datetime.now(UTC) - timedelta(seconds=1)
+    expired = ring.create("a", Role.READER, expires=soon)
+    revoked = ring.create("b", Role.READER)
+    both = [expired, ring.rotate(expired.partition(".")[0], timedelta(hours=1))]
+    both += [revoked, ring.rotate(revoked.partition(".")[0], timedelta(hours=1))]
+    ring.revoke(revoked.partition(".")[0])
+    for credential in both:
+        with pytest.raises(Unauthenticated):
+            ring.verify(credential)
+
+
+def test_what_cannot_be_rotated_says_why(ring: KeyRing) -> None:
+    key_id = ring.create("a", Role.READER).partition(".")[0]
+    with pytest.raises(NotFound):
+        ring.rotate("nope", timedelta(0))
+    for wrong in (timedelta(days=31), timedelta(seconds=-1)):
+        with pytest.raises(InvalidInput):
+            ring.rotate(key_id, wrong)
+    ring.revoke(key_id)
+    with pytest.raises(Conflict):
+        ring.rotate(key_id, timedelta(0))
+
+
+def test_a_rotation_holds_for_other_rings_and_a_file_from_before_is_read(ring: KeyRing) -> None:
+    old = ring.create("a", Role.READER)
+    path = ring._path
+    body = json.loads(path.read_text())
+    for item in body["keys"]:
+        del item["before"], item["before_until"]
+    path.write_text(json.dumps(body))
+    other = KeyRing(path, every_s=0.0)
+    other.verify(old)
+    new = other.rotate(old.partition(".")[0], timedelta(hours=1))
+    for credential in (old, new):
+        KeyRing(path).verify(credential)
+    assert new.partition(".")[2] not in path.read_text()

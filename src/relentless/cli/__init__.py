@@ -232,6 +232,22 @@ def resume(reason: Annotated[str, typer.Argument(help="Why; kept in the journal.
 
 
 @app.command(rich_help_panel=OPERATE)
+def audit(
+    limit: Annotated[
+        int, typer.Option(help="How many of the newest entries.", min=1, max=500)
+    ] = 50,
+    after: Annotated[
+        int | None, typer.Option(help="Entries after this sequence number instead.", min=0)
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Show who wrote to the running hub, and who was refused."""
+    from relentless.cli.operate import show_audit
+
+    asyncio.run(show_audit(_running(), after=after, limit=limit, as_json=json_))
+
+
+@app.command(rich_help_panel=OPERATE)
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
     usd: Annotated[
@@ -269,6 +285,19 @@ def keys_list() -> None:
     from relentless.cli.operate import list_keys
 
     list_keys(_running())
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    key_id: Annotated[str, typer.Argument(help="The key's id.")],
+    hours: Annotated[
+        float, typer.Option(help="Hours that the old secret still holds.", min=0, max=720)
+    ] = 24.0,
+) -> None:
+    """Give a key a new secret and print it once; the old one holds for a while."""
+    from relentless.cli.operate import rotate_key
+
+    rotate_key(_running(), key_id, hours)
 
 
 @keys_app.command("revoke")

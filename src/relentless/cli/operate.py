@@ -16,7 +16,7 @@ from relentless.configs.settings import Settings
 from relentless.proto.contexts import Topic
 from relentless.proto.errors import InvalidInput
 from relentless.serving.clients.hub import HubClient
-from relentless.store.keys import KeyRing, keys_path, local_credential
+from relentless.store.keys import KeyRing, keys_path, local_credential, write_private
 from relentless.store.ports import Role
 
 PIPE_WIDTH = 160
@@ -69,6 +69,25 @@ async def set_halt(settings: Settings, *, halted: bool, reason: str) -> None:
     typer.echo(json.dumps(answer, indent=2))
 
 
+async def show_audit(settings: Settings, *, after: int | None, limit: int, as_json: bool) -> None:
+    """Print entries of the audit, the newest last, as a table or as JSON lines."""
+    query = f"?limit={limit}" + ("" if after is None else f"&after={after}")
+    async with _hub(settings, "operator") as hub:
+        page = json.loads(await hub.read_resource(f"audit://log{query}"))
+    if as_json:
+        for entry in page["entries"]:
+            typer.echo(json.dumps(entry))
+        return
+    table = Table()
+    for column in ("sequence", "wall time", "who", "role", "key", "what", "outcome", "count"):
+        table.add_column(column, overflow="fold")
+    for entry in page["entries"]:
+        when = entry["wall_time"].partition(".")[0].removesuffix("Z")
+        named = (entry[name] for name in ("who", "role", "key", "what", "outcome"))
+        table.add_row(str(entry["sequence"]), when, *named, str(entry["count"]))
+    _console().print(table)
+
+
 def create_key(
     settings: Settings, name: str, role: str, topics: list[str], days: int | None
 ) -> None:
@@ -90,11 +109,25 @@ def list_keys(settings: Settings) -> None:
     """Print the keys, without their secrets."""
     table = Table()
     table.add_column("id", no_wrap=True, min_width=16)  # whole: revoke takes it
-    for column in ("name", "role", "topics", "expires", "revoked"):
+    for column in ("name", "role", "topics", "expires", "old secret until", "revoked"):
         table.add_column(column, overflow="fold")
+    now = datetime.now(UTC)
     for key in _ring(settings).keys():  # noqa: SIM118 - not a mapping
-        table.add_row(*_key_row(key))
+        table.add_row(*_key_row(key, now))
     _console().print(table)
+
+
+def rotate_key(settings: Settings, key_id: str, hours: float) -> None:
+    """Give a key a new secret, print the credential, once, and keep it where a local one lies."""
+    state = settings.paths.state
+    credential = _ring(settings).rotate(key_id, timedelta(hours=hours))
+    for file in sorted((state / "keys").glob("*.key")):
+        if file.read_text("ascii").partition(".")[0].strip() == key_id:
+            write_private(file, credential)
+            typer.echo(f"{file} holds the new secret", err=True)
+    until = datetime.now(UTC) + timedelta(hours=hours)
+    typer.echo(f"the old secret is refused from {until:%Y-%m-%d %H:%M} UTC on", err=True)
+    typer.echo(credential)
 
 
 def revoke_key(settings: Settings, key_id: str) -> None:
@@ -112,12 +145,23 @@ def _ring(settings: Settings) -> KeyRing:
     return KeyRing(keys_path(settings.paths.state))
 
 
-def _key_row(key: Any) -> list[str]:
+def _expiry(at: datetime | None, now: datetime) -> str:
+    if at is None:
+        return "never"
+    return f"{at:%Y-%m-%d}" if at > now else f"{at:%Y-%m-%d} (expired)"
+
+
+def _is_ahead(at: datetime | None, now: datetime) -> bool:
+    return at is not None and at > now
+
+
+def _key_row(key: Any, now: datetime) -> list[str]:
     return [
         key.id,
         key.name,
         key.role,
         ", ".join(sorted(key.topics)),
-        f"{key.expires_at:%Y-%m-%d}" if key.expires_at else "never",
+        _expiry(key.expires_at, now),
+        f"{key.before_until:%Y-%m-%d %H:%M}" if _is_ahead(key.before_until, now) else "",
         f"{key.revoked_at:%Y-%m-%d}" if key.revoked_at else "",
     ]

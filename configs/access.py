@@ -1,0 +1,58 @@
+"""Settings of who is let in and how: an authorization server's tokens, and TLS.
+
+Also what every section of :mod:`relentless.configs.settings` stands on.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Names of this machine that no other reaches."""
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """Base of every section."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OAuthSettings(Section):
+    """Access tokens of an authorization server, beside the hub's own API keys."""
+
+    issuer: str
+    audience: str | None = None
+    """What a token must be for; by default the hub's URL."""
+    jwks_url: str | None = None
+    """Where the issuer publishes its keys; HTTPS, but for this machine."""
+    jwks_file: Path | None = None
+    """The same as a file, in place of the URL."""
+    name_claim: str = "sub"
+    """The claim that names the caller; an agent publishes as this name alone."""
+    clock_skew_s: Annotated[float, Field(ge=0, le=300)] = 30.0
+    jwks_max_age_s: Seconds = 300.0
+    """Seconds after which the keys are fetched again."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.jwks_url is None) == (self.jwks_file is None):
+            raise ValueError("set one of jwks_url and jwks_file")
+        if self.jwks_url is not None:
+            parts = urlsplit(self.jwks_url)
+            if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+                raise ValueError("jwks_url is https, but for this machine's own")
+        return self
+
+
+class TlsSettings(Section):
+    """TLS of the hub's listener."""
+
+    cert: Path
+    """The certificate chain, PEM."""
+    key: Path
+    client_ca: Path | None = None
+    """Where set, clients must show a certificate of this authority too (mutual TLS)."""
