@@ -21,8 +21,12 @@ from relentless.proto.daily import DailyContext, Quality
 from relentless.proto.errors import InvalidInput, NotFound
 from relentless.proto.messages import ContextMessage
 from relentless.store.ports import Entry, Journal, Kind, NewEntry
+from relentless.tools.ports import Progress
 
 PAGE: Final = 5_000
+LOOK_BACK: Final = 500
+"""Contexts that are looked through for one that a signal names: some months of them."""
+LOOK_PAGE: Final = 50
 
 
 class ContextStore:
@@ -76,12 +80,48 @@ class ContextStore:
             raise NotFound(f"no daily context was built for {day}; give as_of to fold one")
         return _context(kept[0])
 
-    async def build(self, as_of: datetime | None) -> DailyContext:
-        """Fold a context as of a market time, by default now, and keep it."""
+    async def by_short_id(self, short_id: int) -> DailyContext:
+        """Give the context that a signal's frame names by the first 8 bytes of its digest.
+
+        Raises:
+            NotFound: it is not among the ``LOOK_BACK`` that were kept last.
+        """
+        start = f"{short_id:016x}"
+        if self.latest is not None and self.latest.context_id.startswith(start):
+            return self.latest
+        up_to: int | None = None
+        for _ in range(LOOK_BACK // LOOK_PAGE):
+            page = await self._journal.read(
+                Kind.CONTEXT, up_to=up_to, limit=LOOK_PAGE, newest_first=True
+            )
+            for entry in page:
+                if entry.digest.startswith(start):
+                    return _context(entry)
+            if len(page) < LOOK_PAGE:
+                break
+            up_to = page[-1].sequence - 1
+        raise NotFound(f"no context {start} among the last {LOOK_BACK} that were built here")
+
+    async def build(self, as_of: datetime | None, progress: Progress | None = None) -> DailyContext:
+        """Fold a context as of a market time, by default now, and keep it.
+
+        Given up before it is written, it leaves nothing; after that it is finished all the same,
+        so that the journal and this process never differ.
+        """
         moment = as_of or self._clock.now()
         self._past(moment)
+        if progress is not None:
+            await progress(0, 2, "folding what the journal holds")
         async with self._building:
-            return await self.keep(await self.fold(moment, trading_date(moment)))
+            folded = await self.fold(moment, trading_date(moment))
+            if progress is not None:
+                await progress(1, 2, "writing the context")
+            keeping = asyncio.create_task(self.keep(folded))
+            try:
+                return await asyncio.shield(keeping)
+            except asyncio.CancelledError:
+                await asyncio.wait({keeping})
+                raise
 
     async def fold(self, as_of: datetime, day: date) -> DailyContext:
         """Fold what was known at a moment and stands in the journal now. Keeps no context.

@@ -82,7 +82,7 @@ class LeaseControl:
         self._clock = clock
         self._latest = latest
         self._lease_s = lease_s
-        self._canary_share = canary_share
+        self.canary_share = canary_share
         self._on_heard = on_heard
         self._monotonic = monotonic
         self._holders: dict[str, Holder] = {}
@@ -225,5 +225,5 @@ class LeaseControl:
             halted=self.halt.halted,
             reason=self.halt.reason,
             context=latest if fresh else None,
-            canary_share=self._canary_share,
+            canary_share=self.canary_share,
         )

@@ -15,7 +15,7 @@ import structlog
 
 from relentless.configs.clock import from_ns
 from relentless.proto.base import iso
-from relentless.proto.errors import RelentlessError
+from relentless.proto.errors import NotFound, RelentlessError
 from relentless.tools.ports import Emitted, SignalPage
 
 log = structlog.get_logger()
@@ -55,6 +55,25 @@ class FeedTap:
         chosen = found[:limit] if after else found[-limit:]
         next_after = chosen[-1].sequence if chosen else after
         return SignalPage(signals=chosen, next_after=next_after, session=self._session)
+
+    def find(self, session: str | None, sequence: int | None, symbol: str | None) -> Emitted:
+        """Give one signal by its number, or the newest, of a symbol or of all."""
+        for signal in reversed(self._ring):
+            if (
+                session in (None, signal.session)
+                and sequence in (None, signal.sequence)
+                and symbol in (None, signal.symbol)
+            ):
+                return signal
+        wanted = " ".join(
+            f"{name} {value}"
+            for name, value in (("session", session), ("sequence", sequence), ("symbol", symbol))
+            if value is not None
+        )
+        raise NotFound(
+            f"no signal here{' of ' * bool(wanted)}{wanted}: the newest {RING} of session "
+            f"{self._session or '(none yet)'} are held; get_signals shows them"
+        )
 
     async def run(self) -> None:
         """Follow until cancelled."""

@@ -72,10 +72,11 @@ def _signal(given: Mapping[str, str]) -> str:
     which = f'with sequence "{sequence}"' if sequence else "that is newest"
     return (
         f'Explain the signal for "{symbol}" {which}.\n'
-        f'1. get_signals with symbol "{symbol}": action, confidence, target, stop, flags, model '
-        "version, and the id of the daily context that it used.\n"
-        '2. get_daily_context with fields ["*"]: the features of that context, with sources.\n'
-        "3. read_messages for the messages behind the features that weigh most.\n"
+        f'1. explain_signal for it (get_signals with symbol "{symbol}" names its sequence): '
+        "the frame, the model version and its heads, what the model saw of the tick, the daily "
+        "context that it used, and the messages and sources behind that context.\n"
+        '2. Where more is needed, get_daily_context with fields ["*"], and read_messages of the '
+        "topics that weigh most.\n"
         "Then say in ten sentences at most: what the signal says and how sure it is; which model "
         "version and context it came from; what in the context and the tape goes with it and "
         "what against it; what its flags mean. The model has no measured edge in direction: do "

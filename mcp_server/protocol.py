@@ -27,6 +27,7 @@ from relentless.proto.errors import (
     Overloaded,
     RelentlessError,
 )
+from relentless.tools import icons
 
 Context = ServerRequestContext[Any, Any]
 
@@ -59,6 +60,7 @@ class Protocol:
             "relentless",
             title="Relentless hub",
             version=__version__,
+            icons=[types.Icon(src=icons.HUB, mime_type="image/svg+xml", sizes=["any"])],
             instructions=INSTRUCTIONS,
             cache_hints={
                 "tools/list": CacheHint(ttl_ms=60_000, scope="public"),
@@ -89,9 +91,10 @@ class Protocol:
         return types.ListToolsResult(tools=self._toolbox.listing())
 
     async def _call_tool(
-        self, _: Context, params: types.CallToolRequestParams
+        self, ctx: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        return await self._toolbox.call(params.name, params.arguments or {})
+        tell = ctx.session.report_progress
+        return await self._toolbox.call(params.name, params.arguments or {}, tell)
 
     async def _list_resources(self, _: Context, __: object) -> types.ListResourcesResult:
         return types.ListResourcesResult(resources=list(LISTED))

@@ -52,6 +52,8 @@ class Registry:
         self._lease_s = lease_s
         self._monotonic = monotonic
         self._agents: dict[str, Agent] = {}
+        self._requests: dict[str, str] = {}
+        """Id of the run that an operator asked of an agent and that it has not reported yet."""
         self._listeners: list[Callable[[], None]] = []
         self.pulse = Pulse()
 
@@ -95,8 +97,9 @@ class Registry:
             for line in schedule:
                 trigger(line)
             agent = replace(agent, schedule=tuple(schedule))
-        if last_run is not None:
+        if last_run is not None and last_run != agent.last_run:
             agent = replace(agent, last_run=last_run)
+            self._requests.pop(caller.name, None)
         agent = replace(agent, seen=self._monotonic())
         if agent != before:
             entry = NewEntry(Kind.AGENT, agent.body(), principal=caller.name)
@@ -111,7 +114,16 @@ class Registry:
             lease_s=self._lease_s,
             inbox_uri=f"context://inbox/{caller.name}",
             topics=list(agent.topics),
+            run_requested=self._requests.get(caller.name),
         )
+
+    def request(self, agent: str, request: str) -> None:
+        """Ask for a run with the agent's next heartbeat, until it reports another run."""
+        self._requests[agent] = request
+
+    def requested(self, agent: str) -> str | None:
+        """Give the id of the request that stands."""
+        return self._requests.get(agent)
 
     def touch(self, caller: Principal) -> None:
         """Renew the lease of a registered caller."""

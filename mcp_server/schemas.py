@@ -31,6 +31,8 @@ _INPUT: Final = frozenset(
     }
 )
 _OUTPUT: Final = frozenset({"type", "enum", "const"})
+_DEEP: Final = 2
+"""An object further in than a result's own lists of objects is only said to be one."""
 _LONG: Final = 5
 """An enumeration of more values is not repeated in results."""
 
@@ -43,15 +45,20 @@ def compact_input(schema: Schema) -> Schema:
 
 def compact_output(schema: Schema) -> Schema:
     """Give a result schema of types alone; of what is required, the outermost."""
-    small = _walk(schema, schema.get("$defs", {}), _OUTPUT, nullable=True)
+    small = _walk(schema, schema.get("$defs", {}), _OUTPUT, nullable=True, depth=_DEEP)
     return small | {"required": schema["required"]} if "required" in schema else small
 
 
 def _walk(
-    schema: Schema, definitions: Mapping[str, Schema], kept: frozenset[str], *, nullable: bool
+    schema: Schema,
+    definitions: Mapping[str, Schema],
+    kept: frozenset[str],
+    *,
+    nullable: bool,
+    depth: int = 100,
 ) -> Schema:
-    def again(part: Schema) -> Schema:
-        return _walk(part, definitions, kept, nullable=nullable)
+    def again(part: Schema, further: int = 0) -> Schema:
+        return _walk(part, definitions, kept, nullable=nullable, depth=depth - further)
 
     if "$ref" in schema:
         target = dict(definitions[schema["$ref"].rpartition("/")[2]])
@@ -67,8 +74,8 @@ def _walk(
     for key in ("anyOf", "oneOf"):
         if key in schema:
             small |= _union([again(part) for part in schema[key]], nullable)
-    if "properties" in schema:
-        small["properties"] = {name: again(part) for name, part in schema["properties"].items()}
+    if "properties" in schema and depth:
+        small["properties"] = {name: again(part, 1) for name, part in schema["properties"].items()}
     if isinstance(schema.get("items"), dict):
         small["items"] = again(schema["items"])
     if isinstance(schema.get("additionalProperties"), dict):

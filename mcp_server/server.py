@@ -27,10 +27,12 @@ from relentless.mcp_server.contexts import ContextStore
 from relentless.mcp_server.control import LeaseControl
 from relentless.mcp_server.coordinator import Coordinator
 from relentless.mcp_server.exchange import MessageExchange
+from relentless.mcp_server.explain import SignalExplainer
 from relentless.mcp_server.feed_tap import FeedTap
 from relentless.mcp_server.http import HttpServer, application, bind, resource_url
 from relentless.mcp_server.inference import ModelInference
 from relentless.mcp_server.mirror import Mirror
+from relentless.mcp_server.models import ModelControl
 from relentless.mcp_server.oauth import Tokens
 from relentless.mcp_server.protocol import Protocol
 from relentless.mcp_server.registry import Registry
@@ -42,6 +44,7 @@ from relentless.mcp_server.resources import (
     inbox_uri,
     topic_uri,
 )
+from relentless.mcp_server.runs import AgentRuns
 from relentless.mcp_server.status import HubStatus
 from relentless.mcp_server.subscriptions import Push
 from relentless.mcp_server.toolbox import Toolbox
@@ -72,6 +75,7 @@ class Hub:
     coordinator: Coordinator
     mirror: Mirror
     control: LeaseControl
+    models: ModelControl
     tap: FeedTap
     push: Push
     audit: Audit
@@ -110,7 +114,8 @@ async def build(
             stack.push_async_callback(tokens.close)
         hub, inference = _wire(settings, clock, journal, audit, tokens, online, local)
         stack.callback(inference.close)
-        for part in (hub.registry, hub.exchange, hub.contexts, hub.control):
+        stack.callback(hub.models.close)
+        for part in (hub.registry, hub.exchange, hub.contexts, hub.control, hub.models):
             await part.recover()
         yield hub
 
@@ -151,6 +156,10 @@ def _wire(
     inference = ModelInference(
         settings.model_server, clock, lambda: contexts.latest, lambda: tap.symbols
     )
+    explainer = SignalExplainer(
+        journal, contexts, control.predictors, lambda: local_credential(state, "hub")
+    )
+    models = ModelControl(settings.model_server, journal, clock, control)
     contexts.on_changed(mirror.on_changed)
     contexts.on_changed(control.pulse.beat)
     contexts.on_changed(lambda: push.changed(DAILY))
@@ -164,10 +173,10 @@ def _wire(
         journal, clock, settings.clock.mode, contexts, registry, control, verification, audit
     )
     families = (
-        AgentTools(registry),
+        AgentTools(registry, AgentRuns(registry, exchange, clock)),
         ContextTools(exchange, contexts),
-        InferenceTools(inference, tap),
-        OperatorTools(control, status),
+        InferenceTools(inference, tap, explainer),
+        OperatorTools(control, status, models),
     )
     resources = Resources(exchange, contexts, registry, tap, lambda: tap.symbols, audit.page)
     toolbox = Toolbox(families, gate)
@@ -184,6 +193,7 @@ def _wire(
         coordinator,
         mirror,
         control,
+        models,
         tap,
         push,
         audit,
@@ -211,7 +221,8 @@ async def serve(settings: Settings, *, stop: asyncio.Event | None = None) -> Non
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve([listener]))
             workers = [
-                group.create_task(part.run()) for part in (hub.coordinator, hub.mirror, hub.tap)
+                group.create_task(part.run())
+                for part in (hub.coordinator, hub.mirror, hub.tap, hub.models)
             ]
             ready, ended = (group.create_task(each.wait()) for each in (server.ready, stop))
             await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)

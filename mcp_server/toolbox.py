@@ -27,7 +27,10 @@ from relentless.proto.errors import (
     RelentlessError,
 )
 from relentless.store.ports import Principal
-from relentless.tools.access import ACCESS
+from relentless.tools import icons
+from relentless.tools.access import ACCESS, Access
+from relentless.tools.links import Link, Linked
+from relentless.tools.ports import Progress
 
 log = structlog.get_logger()
 MAX_LISTED: Final = 15
@@ -46,6 +49,8 @@ class Tool:
     listing: types.Tool
     arguments: type[Arguments]
     call: Callable[..., Awaitable[BaseModel]]
+    tells: bool
+    """It says how far it has come."""
 
     def parse(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Validate arguments; objects and lists may come as JSON text, as some hosts send them.
@@ -75,6 +80,11 @@ class Answer:
     structured: str
     """The same for a program, as JSON; for an error its code and message."""
     is_error: bool = False
+    links: Sequence[Link] = ()
+
+
+async def silent(done: float, total: float, message: str) -> None:
+    """Tell nobody how far a tool has come."""
 
 
 class Toolbox:
@@ -93,17 +103,23 @@ class Toolbox:
         tool = self._tools.get(name)
         return None if tool is None else tool.listing.input_schema
 
-    async def call(self, name: str, given: Mapping[str, Any]) -> types.CallToolResult:
+    async def call(
+        self, name: str, given: Mapping[str, Any], progress: Progress = silent
+    ) -> types.CallToolResult:
         """Call a tool for the SDK's handler."""
-        answer = await self.answer(name, given)
+        answer = await self.answer(name, given, progress=progress)
         return types.CallToolResult(
-            content=[types.TextContent(text=answer.text)],
+            content=[types.TextContent(text=answer.text), *map(resource_link, answer.links)],
             structured_content=json.loads(answer.structured),
             is_error=answer.is_error,
         )
 
     async def answer(
-        self, name: str, given: Mapping[str, Any], caller: Principal | None = None
+        self,
+        name: str,
+        given: Mapping[str, Any],
+        caller: Principal | None = None,
+        progress: Progress = silent,
     ) -> Answer:
         """Call a tool; an error is an answer, and says what to do next.
 
@@ -114,8 +130,9 @@ class Toolbox:
             if tool is None:
                 raise NotFound(f"no tool {name!r}; there are {', '.join(self._tools)}")
             caller = self._gate.tool(name, caller, given)
-            text = (await self._run(name, tool, caller, given)).model_dump_json()
-            return Answer(text, text)
+            said = await self._run(name, tool, caller, given, progress)
+            text = said.model_dump_json()
+            return Answer(text, text, links=said.links() if isinstance(said, Linked) else ())
         except RelentlessError as error:
             return failed(error)
         except Exception:
@@ -123,10 +140,17 @@ class Toolbox:
             return failed(RelentlessError(f"{name} failed inside the hub; its log says why"))
 
     async def _run(
-        self, name: str, tool: Tool, caller: Principal, given: Mapping[str, Any]
+        self,
+        name: str,
+        tool: Tool,
+        caller: Principal,
+        given: Mapping[str, Any],
+        progress: Progress,
     ) -> BaseModel:
         """Call a tool, with what it writes or may not write audited."""
         parsed = tool.parse(given)
+        if tool.tells:
+            parsed["progress"] = progress
         try:
             if ACCESS[name].reads_only:
                 return await tool.call(caller, **parsed)
@@ -153,7 +177,7 @@ def failed(error: RelentlessError) -> Answer:
 def _tool(name: str, families: Sequence[object]) -> Tool:
     method = next(getattr(family, name) for family in families if hasattr(family, name))
     signature = inspect.signature(method, eval_str=True)
-    parameters = [p for p in signature.parameters.values() if p.name != "caller"]
+    parameters = [p for p in signature.parameters.values() if p.name not in ("caller", "progress")]
     fields: dict[str, Any] = {
         p.name: (p.annotation, ... if p.default is inspect.Parameter.empty else p.default)
         for p in parameters
@@ -168,14 +192,33 @@ def _tool(name: str, families: Sequence[object]) -> Tool:
         output_schema=compact_output(
             signature.return_annotation.model_json_schema(mode="serialization")
         ),
-        annotations=types.ToolAnnotations(
-            read_only_hint=access.reads_only,
-            destructive_hint=access.destructive,
-            idempotent_hint=access.idempotent or access.reads_only,
-            open_world_hint=False,
-        ),
+        annotations=_annotations(access),
+        icons=[types.Icon(src=icons.TOOLS[name])] if name in icons.TOOLS else None,
     )
-    return Tool(listing, arguments, method)
+    return Tool(listing, arguments, method, "progress" in signature.parameters)
+
+
+def resource_link(link: Link) -> types.ResourceLink:
+    """Give a link as a content block."""
+    return types.ResourceLink(
+        uri=link.uri,
+        name=link.name,
+        title=link.title,
+        mime_type="application/json",
+        annotations=types.Annotations(priority=link.priority),
+    )
+
+
+def _annotations(access: Access) -> types.ToolAnnotations:
+    """Say what a client may assume; of a tool that only reads the rest has no meaning."""
+    if access.reads_only:
+        return types.ToolAnnotations(read_only_hint=True, open_world_hint=False)
+    return types.ToolAnnotations(
+        read_only_hint=False,
+        destructive_hint=access.destructive,
+        idempotent_hint=access.idempotent,
+        open_world_hint=False,
+    )
 
 
 def _unquoted(value: Any) -> Any:

@@ -23,6 +23,7 @@ from relentless.proto.gen import market_pb2, market_pb2_grpc
 from relentless.proto.signal import SIGNAL_DTYPE, Flag
 from relentless.proto.tick import TICK_SIZE, TICK_STRUCT, unpack_ticks
 from relentless.serving.gates import REASONS
+from relentless.serving.grounds import GroundsRing
 from relentless.serving.grpc_auth import CredentialInterceptor
 from relentless.serving.lease import Lease
 from relentless.serving.pipeline import CAPACITY, Lane, Output
@@ -43,7 +44,7 @@ MAX_MESSAGE = 8 << 20
 
 
 class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
-    """The four methods. ``lane`` is this service's own."""
+    """The five methods. ``lane`` is this service's own; the grounds are the live feed's."""
 
     def __init__(
         self,
@@ -52,8 +53,10 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
         symbols: SymbolDirectory,
         lease: Lease,
         now_ns: Callable[[], int],
+        grounds: GroundsRing,
     ) -> None:
         self._lane = lane
+        self._grounds = grounds
         self._ring = ring
         self._symbols = symbols
         self._lease = lease
@@ -136,6 +139,28 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
             place += len(frames)
             async for sent in self._sending(market_pb2.SignalBatch(frames=frames.tobytes())):
                 yield sent
+
+    async def Explain(
+        self, request: market_pb2.ExplainRequest, context: Context
+    ) -> market_pb2.ExplainResponse:
+        """Give what the model saw and said for one signal of the feed, while it is kept."""
+        ring, sequence = self._ring, request.sequence
+        if request.session not in ("", ring.session):
+            await context.abort(
+                grpc.StatusCode.NOT_FOUND, f"this session is {ring.session}; ask for it, or for any"
+            )
+        found = self._grounds.find(sequence)
+        if found is None or not ring.first <= sequence < ring.head:
+            await context.abort(
+                grpc.StatusCode.NOT_FOUND, f"the grounds of signal {sequence} are not kept here"
+            )
+            raise AssertionError("abort returned")
+        frame = ring.read(sequence, 1).reshape(-1).view(SIGNAL_DTYPE)[0]
+        return market_pb2.ExplainResponse(
+            features=found.features.tolist(),
+            heads=found.heads.tolist(),
+            model_version=int(frame["model_version"]),
+        )
 
     async def halt(self) -> None:
         """Return once no signal of the risk stream is on its way out of this process."""

@@ -17,6 +17,7 @@ from relentless.proto.daily import DailyContext
 from relentless.proto.errors import RelentlessError
 from relentless.proto.tick import TICK_SIZE, TICK_STRUCT
 from relentless.serving.feed import FeedServer
+from relentless.serving.grounds import GroundsRing
 from relentless.serving.lease import Lease
 from relentless.serving.pipeline import CAPACITY, ActiveContext, Lane, activate
 from relentless.serving.stats import Stats
@@ -49,6 +50,7 @@ class LivePath:
         lease: whether they may.
         now_ns: market time.
         outlets: what else lets signals out, and stops with the feed.
+        grounds: where what the model saw and said of each signal is kept for a while.
 
     ``about`` holds further fields for the hub's view (addresses, session).
     """
@@ -60,6 +62,7 @@ class LivePath:
         lease: Lease,
         now_ns: Callable[[], int],
         outlets: Sequence[Outlet] = (),
+        grounds: GroundsRing | None = None,
     ) -> None:
         self.stats = Stats()
         self.about: dict[str, Any] = {}
@@ -69,6 +72,7 @@ class LivePath:
         self._feed = feed
         self._outlets: tuple[Outlet, ...] = (feed, *outlets)
         self._ring = feed.ring
+        self._grounds = grounds or GroundsRing()
         self._lease = lease
         self._now_ns = now_ns
         self._bytes = bytearray(PENDING * TICK_SIZE)
@@ -111,15 +115,17 @@ class LivePath:
             self._step(self._ticks[at:upto], min(max(0, shed - at), upto - at))
 
     def _step(self, ticks: np.ndarray[Any, np.dtype[np.uint8]], shed: int) -> None:
+        first = self._ring.head
         output = self._lane.process(
             ticks,
             now_ns=self._now_ns(),
             refuse=self._lease.refusal,
-            first_sequence=self._ring.head,
+            first_sequence=first,
             shed=shed,
         )
         if output.passed:
             self._feed.publish(output.emitted())
+            self._grounds.append(first, *output.grounds())
         waited = time.perf_counter_ns() - self._arrived_ns
         self.stats.step(len(ticks), output.passed, waited, self._lane.times)
 

@@ -73,6 +73,10 @@ class Output(NamedTuple):
     """``gates.Reason`` of each, shape [N]."""
     passed: int
     """How many passed."""
+    features: Array
+    """Every tick's features, shape [N, F]."""
+    heads: Array
+    """The model's answer to each, shape [N, 4] at least; only rows that passed say anything."""
 
     def emitted(self) -> npt.NDArray[np.uint8]:
         """Give the frames that passed, shape [passed, 64]."""
@@ -80,6 +84,13 @@ class Output(NamedTuple):
             return self.frames
         passed: npt.NDArray[np.uint8] = self.frames[self.reasons == 0]
         return passed
+
+    def grounds(self) -> tuple[Array, Array]:
+        """Give what the model saw and said of those that passed, [passed, F] and [passed, 4]."""
+        if self.passed == len(self.reasons):
+            return self.features, self.heads[: self.passed]
+        passed = self.reasons == 0
+        return self.features[passed], self.heads[: len(passed)][passed]
 
 
 class StageTimes(NamedTuple):
@@ -260,7 +271,7 @@ class Lane:
         )
         self.ticks += n
         self.times = StageTimes(t0, t1, t2, t3, time.perf_counter_ns())
-        return Output(self._frames[:n], self._reason[:n], passed)
+        return Output(self._frames[:n], self._reason[:n], passed, rows, heads)
 
     def _shed(self, n: int, count: int) -> int:
         """Refuse the first ``count`` ticks; give how many of ``n`` are left to be predicted."""

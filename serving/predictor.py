@@ -30,6 +30,7 @@ from relentless.proto.tick import TICK_SIZE
 from relentless.serving.engine import InProcessEngine
 from relentless.serving.feed import FeedServer
 from relentless.serving.gates import EmitLimits
+from relentless.serving.grounds import GroundsRing
 from relentless.serving.grpc_service import GrpcServer, PredictorService
 from relentless.serving.ingest import AlpacaIngest, StreamReader
 from relentless.serving.lease import Lease, LeaseClient
@@ -148,8 +149,9 @@ async def build(settings: Settings, clock: RunClock) -> Parts:
     ring = SignalRing(mine.replay_frames, new_session())
     feed = FeedServer(ring, symbols, verifier, permitted=lease.permitted, now_ns=clock.now_ns)
     lanes = new_lane(engine, symbols, mine), new_lane(engine, symbols, mine)
-    service = PredictorService(lanes[1], ring, symbols, lease, clock.now_ns)
-    live = LivePath(lanes, feed, lease, clock.now_ns, outlets=(service,))
+    grounds = GroundsRing()
+    service = PredictorService(lanes[1], ring, symbols, lease, clock.now_ns, grounds)
+    live = LivePath(lanes, feed, lease, clock.now_ns, outlets=(service,), grounds=grounds)
     hub = httpx.AsyncClient(
         base_url=settings.hub.base_url,
         timeout=httpx.Timeout(2.0),

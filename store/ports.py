@@ -24,6 +24,7 @@ class Kind(StrEnum):
     AGENT = "agent"
     AUDIT = "audit"
     FILL = "fill"
+    MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True)

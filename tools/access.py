@@ -37,8 +37,13 @@ ACCESS: Final[Mapping[str, Access]] = {
     "build_daily_context": Access("Build a daily context", frozenset({Role.OPERATOR})),
     "predict_signal": Access("Ask the model about one tick", _CONSUMERS, reads_only=True),
     "get_signals": Access("Get the newest signals", _CONSUMERS, reads_only=True),
+    "explain_signal": Access("Explain a signal", _CONSUMERS, reads_only=True),
     "list_agents": Access("List the agents", _READERS, reads_only=True),
+    "run_agent": Access("Ask an agent to run", frozenset({Role.OPERATOR}), idempotent=True),
     "get_status": Access("Get the state of the system", _ALL, reads_only=True),
+    "manage_model": Access(
+        "Promote or roll back a model", frozenset({Role.OPERATOR}), destructive=True
+    ),
     "set_trading_halt": Access(
         "Halt or resume trading", frozenset({Role.OPERATOR}), idempotent=True, destructive=True
     ),

@@ -1,4 +1,4 @@
-"""The tools of taking part: ``register_agent`` and ``list_agents``."""
+"""The tools of taking part: ``register_agent``, ``list_agents``, ``run_agent``."""
 
 from typing import Annotated
 
@@ -8,12 +8,24 @@ from relentless.proto.base import Name
 from relentless.proto.contexts import Topic
 from relentless.proto.errors import Forbidden
 from relentless.store.ports import Principal
-from relentless.tools.ports import Agents, AgentView, LastRun, Registration, Shape
+from relentless.tools.ports import (
+    Agents,
+    AgentView,
+    LastRun,
+    Progress,
+    Registration,
+    RunAsked,
+    Runs,
+    Shape,
+)
 
 Schedule = Annotated[
     list[Annotated[str, Field(max_length=80)]],
     Field(max_length=50, description='Exchange time on exchange days: "05:15" or a crontab line'),
 ]
+
+
+MAX_WAIT_S = 300.0
 
 
 class AgentList(Shape):
@@ -25,8 +37,9 @@ class AgentList(Shape):
 class AgentTools:
     """Registration and liveness."""
 
-    def __init__(self, agents: Agents) -> None:
+    def __init__(self, agents: Agents, runs: Runs) -> None:
         self._agents = agents
+        self._runs = runs
 
     async def register_agent(
         self,
@@ -47,3 +60,18 @@ class AgentTools:
     async def list_agents(self, caller: Principal) -> AgentList:
         """List the agents: topics, schedule, last run with its gaps, and whether each is alive."""
         return AgentList(agents=self._agents.agents())
+
+    async def run_agent(
+        self,
+        caller: Principal,
+        progress: Progress,
+        agent: Name,
+        wait_s: Annotated[
+            float, Field(ge=0, le=MAX_WAIT_S, description="Wait so long for its report")
+        ] = 0.0,
+    ) -> RunAsked:
+        """Ask a registered agent to run now: a durable note in its inbox, and its next heartbeat.
+
+        A request that is open already is not made twice.
+        """
+        return await self._runs.ask(caller, agent, wait_s, progress)

@@ -6,14 +6,15 @@ A tool family holds one or two of these and nothing else, so that it is tested w
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 
 from relentless.proto.base import Name, Short
 from relentless.proto.contexts import Topic
 from relentless.proto.daily import DailyContext
 from relentless.store.ports import Principal
+from relentless.tools.links import Link
 
 
 class Shape(BaseModel):
@@ -53,6 +54,41 @@ class Registration(Shape):
     lease_s: float
     inbox_uri: str
     topics: list[Topic]
+    run_requested: str | None = None
+    """Id of an operator's request to run now; it stands until the next report of a run."""
+
+
+class RunAsked(Shape):
+    """What became of asking an agent to run."""
+
+    agent: str
+    request_id: str
+    alive: bool
+    last_seen_s: float
+    finished: bool
+    """The agent has reported a run since it was asked; ``last_run`` is that report."""
+    last_run: Annotated[LastRun | None, WithJsonSchema({"type": ["object", "null"]})] = None
+
+
+class VersionView(Shape):
+    """One version of the model, as the model server has it."""
+
+    version: int
+    state: str
+    error: str = ""
+
+
+class ModelView(Shape):
+    """Versions, labels, and the canary's share."""
+
+    model: str
+    versions: list[VersionView]
+    labels: dict[str, int]
+    canary_share: float
+    previous_stable: int | None = None
+    """Where roll_back goes."""
+    predictors: dict[str, dict[str, int]] = {}
+    """The labels that each predictor last said it serves; they follow within seconds."""
 
 
 class Receipt(Shape):
@@ -107,6 +143,13 @@ class SignalPage(Shape):
     next_after: int
     session: str
 
+    def links(self) -> Sequence[Link]:
+        """Give the board that is pushed, and the directory of symbols."""
+        return (
+            Link("signals://latest", "signals", "The newest signals, pushed when watched"),
+            Link("symbols://", "symbols", "Every symbol's number", 0.1),
+        )
+
 
 class Confirmation(Shape):
     """What became of one predictor when trading was halted or resumed."""
@@ -157,6 +200,14 @@ class Exchange(Protocol):
         ...
 
 
+class Progress(Protocol):
+    """How far a long piece of work has come, told to the caller; nothing where it did not ask."""
+
+    async def __call__(self, done: float, total: float, message: str, /) -> None:
+        """Say that ``done`` of ``total`` is done."""
+        ...
+
+
 class Agents(Protocol):
     """Who takes part."""
 
@@ -175,6 +226,20 @@ class Agents(Protocol):
         ...
 
 
+class Runs(Protocol):
+    """Asking agents to run."""
+
+    async def ask(
+        self, caller: Principal, agent: str, wait_s: float, progress: Progress
+    ) -> RunAsked:
+        """Ask an agent to run now, and wait up to ``wait_s`` for its report.
+
+        Raises:
+            NotFound: no such agent is registered.
+        """
+        ...
+
+
 class Contexts(Protocol):
     """The daily contexts."""
 
@@ -186,8 +251,11 @@ class Contexts(Protocol):
         """
         ...
 
-    async def build(self, as_of: datetime | None) -> DailyContext:
-        """Fold a context as of a market time, by default now, and make it the newest."""
+    async def build(self, as_of: datetime | None, progress: Progress | None = None) -> DailyContext:
+        """Fold a context as of a market time, by default now, and make it the newest.
+
+        Given up before the context is written, it leaves nothing; after that it is finished.
+        """
         ...
 
 
@@ -196,6 +264,14 @@ class Signals(Protocol):
 
     def page(self, *, after: int, limit: int, symbol: str | None) -> SignalPage:
         """Give signals after a sequence number; with ``after`` 0 the newest."""
+        ...
+
+    def find(self, session: str | None, sequence: int | None, symbol: str | None) -> Emitted:
+        """Give one signal by its number, or the newest, of a symbol or of all.
+
+        Raises:
+            NotFound: it is not, or no longer, held here.
+        """
         ...
 
 
@@ -219,6 +295,42 @@ class Control(Protocol):
 
     async def set_halt(self, caller: Principal, halted: bool, reason: str) -> HaltView:
         """Halt or resume; answers when every predictor confirmed or its lease has run out."""
+        ...
+
+
+class Models(Protocol):
+    """The versions of the model, and which of them serve."""
+
+    async def view(self) -> ModelView:
+        """Give versions, labels and the canary's share.
+
+        Raises:
+            ModelUnavailable: the model server does not answer.
+        """
+        ...
+
+    async def promote(self, caller: Principal, version: int | None, reason: str) -> ModelView:
+        """Make a version stable, by default the canary.
+
+        Raises:
+            NotFound: there is no canary, or no such version.
+            Conflict: it is stable already, or does not serve.
+            ModelUnavailable, ModelRejected: the model server does not take it.
+        """
+        ...
+
+    async def roll_back(self, caller: Principal, reason: str) -> ModelView:
+        """Make the version stable that was before the last promotion.
+
+        Raises:
+            NotFound: nothing was promoted.
+            Conflict: that version does not serve any more.
+            ModelUnavailable, ModelRejected: the model server does not take it.
+        """
+        ...
+
+    async def set_canary_share(self, caller: Principal, share: float, reason: str) -> ModelView:
+        """Send this share of the symbol-minutes to the canary; 0 takes it out of the traffic."""
         ...
 
 

@@ -65,6 +65,9 @@ class Outbox:
         self._report: LastRun | None = None
         """The newest report whose messages the hub has."""
         self._telling = asyncio.Lock()
+        self.asked = asyncio.Event()
+        """Set when the hub asks for a run now; whoever runs it clears it."""
+        self._request: str | None = None
 
     async def put(self, delivery: Delivery) -> None:
         """Hand a delivery over; waits where too many already do."""
@@ -114,12 +117,16 @@ class Outbox:
     async def _register(self) -> None:
         """Tell the newest report; one call at a time, so that an older one never comes after."""
         async with self._telling:
-            await self._hub.register(
+            answer = await self._hub.register(
                 name=self._agent.name,
                 topics=[self._agent.topic.value],
                 schedule=self._lines,
                 last_run=self._report.wire() if self._report else None,
             )
+        request = answer.get("run_requested")
+        if isinstance(request, str) and request != self._request:
+            self._request = request
+            self.asked.set()
 
     async def _beat(self) -> None:
         """Register at once and then on every beat."""

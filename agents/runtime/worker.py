@@ -1,4 +1,4 @@
-"""One agent's life: due times in, deliveries out. What happens here stays with this agent.
+"""One agent's life: due times and requests in, deliveries out; what happens here stays here.
 
 A run that raises, hangs or ignores its cancellation is a failed run, reported as such; the next
 due time comes all the same. Nothing is shared with another agent but the upstream client.
@@ -55,10 +55,28 @@ class Worker:
         """Run what is due now, then follow the clock."""
         done = await self._catch_up(self.first())
         while (due := self.schedule.after(done)) is not None:
-            await self.clock.sleep_until(due)
+            if await self._asked_before(due):
+                await self.once(self.clock.now())
+                continue
             done = await self._catch_up(list(self.schedule.between(done, self.clock.now())))
         _log.warning("nothing_due", agent=self.agent.name)
         await asyncio.Event().wait()
+
+    async def _asked_before(self, due: datetime) -> bool:
+        """Wait for a due time; True where an operator asks for a run before it."""
+        asked, slept = (
+            asyncio.ensure_future(waiting)
+            for waiting in (self.outbox.asked.wait(), self.clock.sleep_until(due))
+        )
+        try:
+            await asyncio.wait({asked, slept}, return_when=asyncio.FIRST_COMPLETED)
+            if not asked.done():
+                return False
+            self.outbox.asked.clear()
+            return True
+        finally:
+            asked.cancel()
+            slept.cancel()
 
     def first(self) -> list[datetime]:
         """Give what to run at the start: today's nominal times up to now, or now."""

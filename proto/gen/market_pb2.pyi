@@ -93,3 +93,21 @@ class RiskRequest(_message.Message):
     session: str
     next_sequence: int
     def __init__(self, session: _Optional[str] = ..., next_sequence: _Optional[int] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("session", "sequence")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    sequence: int
+    def __init__(self, session: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("features", "heads", "model_version")
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    HEADS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    features: _containers.RepeatedScalarFieldContainer[float]
+    heads: _containers.RepeatedScalarFieldContainer[float]
+    model_version: int
+    def __init__(self, features: _Optional[_Iterable[float]] = ..., heads: _Optional[_Iterable[float]] = ..., model_version: _Optional[int] = ...) -> None: ...

@@ -55,6 +55,11 @@ class FinancialPredictorStub:
                 request_serializer=relentless_dot_proto_dot_gen_dot_market__pb2.RiskRequest.SerializeToString,
                 response_deserializer=relentless_dot_proto_dot_gen_dot_market__pb2.SignalBatch.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/relentless.v1.FinancialPredictor/Explain',
+                request_serializer=relentless_dot_proto_dot_gen_dot_market__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=relentless_dot_proto_dot_gen_dot_market__pb2.ExplainResponse.FromString,
+                _registered_method=True)
 
 
 class FinancialPredictorServicer:
@@ -85,6 +90,12 @@ class FinancialPredictorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FinancialPredictorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -107,6 +118,11 @@ def add_FinancialPredictorServicer_to_server(servicer, server):
                     servicer.StreamRisk,
                     request_deserializer=relentless_dot_proto_dot_gen_dot_market__pb2.RiskRequest.FromString,
                     response_serializer=relentless_dot_proto_dot_gen_dot_market__pb2.SignalBatch.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=relentless_dot_proto_dot_gen_dot_market__pb2.ExplainRequest.FromString,
+                    response_serializer=relentless_dot_proto_dot_gen_dot_market__pb2.ExplainResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -218,6 +234,33 @@ class FinancialPredictor:
             '/relentless.v1.FinancialPredictor/StreamRisk',
             relentless_dot_proto_dot_gen_dot_market__pb2.RiskRequest.SerializeToString,
             relentless_dot_proto_dot_gen_dot_market__pb2.SignalBatch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/relentless.v1.FinancialPredictor/Explain',
+            relentless_dot_proto_dot_gen_dot_market__pb2.ExplainRequest.SerializeToString,
+            relentless_dot_proto_dot_gen_dot_market__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

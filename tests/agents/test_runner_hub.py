@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import httpx
 
@@ -61,12 +62,13 @@ async def asked(hub, tool, arguments, ready):
             await asyncio.sleep(0.05)
 
 
-async def test_fred_reaches_a_hub_that_comes_up_after_it(tmp_path):
-    port = free_port()
+@asynccontextmanager
+async def fred_and_hub(tmp_path, **hub):
+    """Run the FRED agent, and a hub that comes up after it; give an operator's client."""
     settings = test_settings(tmp_path)
     settings = settings.model_copy(
         update={
-            "hub": settings.hub.model_copy(update={"port": port}),
+            "hub": settings.hub.model_copy(update={"port": free_port(), **hub}),
             "clock": ClockSettings(start=eastern("2013-10-07 08:01"), speed=1.0, epoch=time.time()),
         }
     )
@@ -93,13 +95,33 @@ async def test_fred_reaches_a_hub_that_comes_up_after_it(tmp_path):
             until_stopped(fleet.serve(stop), stop),
             until_stopped(serve_hub(settings, stop=stop), stop),
         ):
-            listed = await asked(
-                operator,
-                "list_agents",
-                {},
-                lambda a: any(told(agent) == MORNING for agent in a["agents"]),
-            )
-            read = await operator.read("rates", limit=100)
+            yield operator
+
+
+async def morning_told(operator):
+    """Wait until the morning's run was reported; give what the hub lists."""
+    return await asked(
+        operator,
+        "list_agents",
+        {},
+        lambda answer: any(told(agent) == MORNING for agent in answer["agents"]),
+    )
+
+
+async def test_an_agent_runs_when_an_operator_asks(tmp_path):
+    async with fred_and_hub(tmp_path, agent_lease_s=1.5) as operator:
+        await morning_told(operator)
+        asked_for = {"agent": "FredAgent", "wait_s": 20.0}
+        answer = await operator.call("run_agent", asked_for, wait_s=20.0)
+    assert answer["finished"] and answer["last_run"]["status"] == "ok"
+    assert eastern("2013-10-07 08:01") <= datetime.fromisoformat(told(answer))
+    assert answer["last_run"]["messages"] == 18
+
+
+async def test_fred_reaches_a_hub_that_comes_up_after_it(tmp_path):
+    async with fred_and_hub(tmp_path) as operator:
+        listed = await morning_told(operator)
+        read = await operator.read("rates", limit=100)
     (agent,) = [a for a in listed["agents"] if a["agent"] == "FredAgent"]
     assert agent["schedule"] == ["15 5 * * mon-fri", "0 8 * * mon-fri", "20 9 * * mon-fri"]
     run = agent["last_run"]

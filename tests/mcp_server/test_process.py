@@ -20,6 +20,7 @@ from relentless.configs.settings import Settings
 from relentless.proto.errors import Unavailable
 from relentless.serving.clients.hub import HubClient
 from relentless.store.keys import local_credential
+from relentless.tools.access import ACCESS
 
 from .helpers import START, news
 
@@ -137,7 +138,7 @@ async def test_a_host_reaches_it_over_stdio_in_both_eras(tmp_path: Path) -> None
                 asyncio.timeout(LONG),
                 Client(command, mode=mode, message_handler=on_message) as host,
             ):
-                assert len((await host.list_tools()).tools) == 11
+                assert len((await host.list_tools()).tools) == len(ACCESS)
                 if mode == "legacy":
                     await host.subscribe_resource("context://daily")
                     await host.call_tool("build_daily_context", {})

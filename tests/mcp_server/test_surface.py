@@ -14,7 +14,7 @@ from relentless.tools.access import ACCESS
 from .helpers import client, news
 
 PINNED = Path(__file__).with_name("tools_list.json")
-DIGEST = "5249333a34d15142801f45bb94aa61dceb6f9b4a81f563cd54ecb13565c4cf9f"
+DIGEST = "ad7c1f1b6488ba886ef1c7d88cc9190c814be7248f03df71d454287798a467ff"
 
 
 async def listed(hub: Hub, mode: str = "auto") -> list[dict[str, object]]:

@@ -21,10 +21,13 @@ from websockets.protocol import State
 
 from relentless.configs.clock import RunClock, from_ns
 from relentless.configs.settings import REPOSITORY
+from relentless.models.feature_spec import TICK_FEATURES
+from relentless.models.features import FEATURES
 from relentless.proto.base import iso
 from relentless.proto.gen import market_pb2, market_pb2_grpc
-from relentless.proto.signal import Flag, iter_frames
+from relentless.proto.signal import Flag, Signal, iter_frames
 from relentless.serving.clients.feed import FeedClient, Received
+from relentless.serving.ports import HEADS
 from relentless.store.journal import open_journal
 from relentless.store.keys import ensure_local, local_credential
 from relentless.store.ports import Kind
@@ -183,6 +186,30 @@ async def calls(address: str, state: Path) -> None:
         risk.cancel()
 
 
+async def explained(address: str, state: Path, signal: Signal, session: str) -> None:
+    """Ask for the grounds of one signal, of one that never was, and of another session."""
+    key = (("authorization", f"Bearer {local_credential(state, 'hub')}"),)
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = market_pb2_grpc.FinancialPredictorStub(channel)
+        request = market_pb2.ExplainRequest(session=session, sequence=signal.sequence)
+        answer = await stub.Explain(request, timeout=LIMIT_S, metadata=key)
+        assert (len(answer.features), len(answer.heads)) == (FEATURES, len(HEADS))
+        assert answer.model_version == signal.model_version
+        assert dict(zip(TICK_FEATURES, answer.features, strict=True))["has_quote"] == 1.0
+        for wrong in (
+            market_pb2.ExplainRequest(session=session, sequence=2**40),
+            market_pb2.ExplainRequest(session=session),
+            market_pb2.ExplainRequest(session="another", sequence=1),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await stub.Explain(wrong, timeout=LIMIT_S, metadata=key)
+            assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+        agent = (("authorization", f"Bearer {local_credential(state, 'FredAgent')}"),)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Explain(request, timeout=LIMIT_S, metadata=agent)
+        assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
 async def test_a_predictor_serves_and_ends_and_keeps_what_it_sent(tmp_path: Path) -> None:
     events: list[Received] = []
     async with running(tmp_path) as (here, hub):
@@ -195,6 +222,7 @@ async def test_a_predictor_serves_and_ends_and_keeps_what_it_sent(tmp_path: Path
                         break
             assert client.symbols == {1: "SPY", 2: "XLF"}
         await calls(here.ready["grpc"], tmp_path)
+        await explained(here.ready["grpc"], tmp_path, events[50].signal, events[50].session)
         acknowledged = hub.set_halt(True)
         await acknowledged
         stats = hub.requests[-1]["stats"]
