@@ -14,7 +14,7 @@ from relentless.tools.access import ACCESS
 from .helpers import client, news
 
 PINNED = Path(__file__).with_name("tools_list.json")
-DIGEST = "ad7c1f1b6488ba886ef1c7d88cc9190c814be7248f03df71d454287798a467ff"
+DIGEST = "456a980543ec865f9803bea795525e4b780355b3211d9ab0320fa88000ffcf80"
 
 
 async def listed(hub: Hub, mode: str = "auto") -> list[dict[str, object]]:
