@@ -74,12 +74,12 @@ class InsiderAgent(Agent):
         await asyncio.to_thread(_keep, shelf, run.as_of, read, progress, found, kept)
         names, unnamed = named(kept.values(), own, listed, run.as_of)
         partly = _partly_read(wanted, kept, run.as_of)
-        companies = set(own.values())
+        symbols = run.settings.predictor.symbols
         chosen = [
             cik
             for cik in _chosen(names, own.values(), sampled=sampled)
             if cik not in partly
-            and (cik in found.histories if cik in companies else found.market_whole)
+            and (cik in found.histories if names[cik] in symbols else found.market_whole)
         ]
         signals = await asyncio.to_thread(_signals, kept.values(), chosen, run.as_of)
         messages = [
