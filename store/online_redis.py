@@ -118,7 +118,8 @@ class RedisOnline:
                             yield context
                         context = await self._next(channel)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._closed.wait(), RETRY_S)
+                async with asyncio.timeout(RETRY_S):
+                    await self._closed.wait()
 
     async def close(self) -> None:
         """Let go of the connections, and end the watchers."""

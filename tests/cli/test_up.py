@@ -13,7 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from relentless.cli.up import _cause
+from relentless.cli.up import Limits, _cause, _reach
+from relentless.configs.settings import ClockSettings, Settings
 from relentless.proto.errors import Unavailable
 from relentless.serving.clients.feed import FeedClient, Received
 
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.timeout(400)
 LONG_S = 150.0
 """For what a loaded machine may take its time over."""
 PROCESSES = {"sandbox", "hub", "model-server", "agents", "predictor", "trade"}
+LIVE = Settings(clock=ClockSettings(mode="live"))
 Event = dict[str, Any]
 
 
@@ -126,3 +128,20 @@ def test_an_error_of_ours_is_found_in_groups_and_a_defect_goes_on_up() -> None:
     assert _cause(ExceptionGroup("a", [ExceptionGroup("b", [ours])])) is ours
     with pytest.raises(ExceptionGroup):
         _cause(ExceptionGroup("a", [KeyError("defect")]))
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_the_wait_for_a_limit_ends_when_cancelled_just_as_a_signal_comes(steps: int) -> None:
+    class Watched:
+        signalled = asyncio.Event()
+
+    watched = Watched()
+    task = asyncio.create_task(_reach(Limits(), LIVE, watched))  # type: ignore[arg-type]
+    await asyncio.sleep(0.01)
+    watched.signalled.set()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=5)
+    task.cancel()
+    assert done and task.cancelled()

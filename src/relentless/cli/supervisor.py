@@ -114,7 +114,8 @@ class Supervisor:
                         f"{_tail(child.log)}"
                     )
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(child.ready.wait(), min(left, 0.5))
+                    async with asyncio.timeout(min(left, 0.5)):
+                        await child.ready.wait()
 
     async def _keep(self, child: Child) -> None:
         pause = FIRST_PAUSE_S

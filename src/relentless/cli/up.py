@@ -174,6 +174,7 @@ async def _reach(limits: Limits, settings: Settings, watcher: "Watcher") -> None
             return
         if limits.moment is not None and clock.now() >= limits.moment:
             return
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(watcher.signalled.wait(), 0.2)
+        with contextlib.suppress(TimeoutError):  # wait_for loses a cancel that comes with a signal
+            async with asyncio.timeout(0.2):
+                await watcher.signalled.wait()
         watcher.signalled.clear()
