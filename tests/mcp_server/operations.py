@@ -311,16 +311,27 @@ def _grpc(path: str, streams_in: bool, streams_out: bool) -> Try:
                 else:
                     await call
             except grpc.aio.AioRpcError as error:
-                return GRPC.get(error.code(), "allowed")
+                return GRPC.get(error.code(), f"{error.code().name}: {error.details()}")
             return "allowed"
 
-    return attempt
+    async def asked(at: Listeners, credential: str | None) -> str:
+        for _ in range(3):
+            verdict = await attempt(at, credential)
+            if not verdict.startswith(WRITE_FAILED):
+                break
+        return verdict
+
+    return asked
 
 
+WRITE_FAILED = "INTERNAL: Internal error from Core"
+"""The client's own: its write was under way as the refusal came. It is no answer; ask again."""
 GRPC = {
     grpc.StatusCode.UNAUTHENTICATED: "unauthenticated",
     grpc.StatusCode.PERMISSION_DENIED: "forbidden",
+    grpc.StatusCode.UNIMPLEMENTED: "allowed",  # by what answers here
 }
+"""What a status says of who asked; any other says nothing of it, and is no verdict."""
 
 
 async def _login(at: Listeners, credential: str | None) -> str:
