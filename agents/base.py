@@ -28,7 +28,7 @@ from relentless.agents.http import Source, Upstream
 from relentless.configs.clock import Clock
 from relentless.configs.settings import Settings, SourceSettings
 from relentless.proto.base import Frozen, explain, iso
-from relentless.proto.contexts import Topic
+from relentless.proto.contexts import Origin, Topic
 from relentless.proto.errors import InvalidMessage, NotFound, RelentlessError
 from relentless.proto.messages import ContextMessage, Evidence
 
@@ -98,6 +98,17 @@ class Run:
             key = getattr(self.settings, f"{name}_api_key", None)
             section = section.model_copy(update={"key": key})
         return section
+
+    def identity(self, name: str) -> str:
+        """Tell one upstream of a source from another, so that kept state never mixes two.
+
+        A live source is its address. A box is what it plays, wherever it listens.
+        """
+        section = self.source_settings(name)
+        if section.origin == Origin.LIVE.value:
+            return section.url
+        box = self.settings.sandbox
+        return f"{section.origin} {box.day} {box.seed} {self.settings.recordings}"
 
     def source(
         self,

@@ -20,7 +20,7 @@ from relentless.agents.earnings.rows import Row
 from relentless.agents.http import Answer
 from relentless.configs.clock import EASTERN
 from relentless.configs.sessions import is_session, next_session
-from relentless.proto.contexts import EarningsCalendar, Origin, Topic
+from relentless.proto.contexts import EarningsCalendar, Topic
 from relentless.proto.errors import InvalidInput, RelentlessError
 from relentless.proto.messages import ContextMessage, Evidence
 
@@ -69,7 +69,7 @@ class EarningsAgent(Agent):
     async def collect(self, run: Run) -> Collected:
         """Read calendars and filings; what one source fails to say the others still do."""
         today = run.as_of.astimezone(EASTERN).date()
-        path = ledger.path_of(run.state, _identity(run))
+        path = ledger.path_of(run.state, run.identity(nasdaq.SOURCE))
         kept = await asyncio.to_thread(ledger.load, path)
         if (keys := kept.said.get(ledger.moment(run.as_of))) is not None:
             return self._told(run, kept.until(run.as_of), keys, [])
@@ -274,12 +274,3 @@ def _seen_later(kept: Ledger, as_of: datetime) -> bool:
 def _valid_days(version: Version) -> int:
     """Give how many days a message stands; one that hides an older date outlives that date's."""
     return VALID_DAYS if version.status in ("expected", "moved") else TOLD_DAYS + VALID_DAYS
-
-
-def _identity(run: Run) -> str:
-    """Tell one upstream from another: what one said is never continued with the other's."""
-    settings = run.source_settings(nasdaq.SOURCE)
-    if settings.origin == Origin.LIVE.value:
-        return settings.url
-    sandbox = run.settings.sandbox
-    return f"{settings.origin} {sandbox.day} {sandbox.seed} {run.settings.recordings}"

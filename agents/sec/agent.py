@@ -27,7 +27,7 @@ from relentless.agents.sec.wording import summary
 from relentless.configs.clock import EASTERN
 from relentless.configs.releases import federal_holidays
 from relentless.configs.sessions import previous_session, session_close
-from relentless.proto.contexts import Filing, Origin, Topic
+from relentless.proto.contexts import Filing, Topic
 from relentless.proto.errors import InvalidSettings, SourceError
 from relentless.proto.messages import ContextMessage
 
@@ -70,7 +70,7 @@ class SecAgent(Agent):
             data, archive = edgar_source(run, DATA), edgar_source(run, ARCHIVE)
         except InvalidSettings as error:
             return Collected(gaps=(Gap.of("EDGAR", error),))
-        shelf = Shelf(run.state, _identity(run))
+        shelf = Shelf(run.state, run.identity(ARCHIVE))
         kept = await asyncio.to_thread(shelf.read)
         gaps: list[Gap] = []
         own = await _companies(run, archive, kept, gaps)
@@ -264,12 +264,3 @@ def _last_close(as_of: datetime) -> datetime:
     """Give the exchange's last close before the day of a moment."""
     day = as_of.astimezone(EASTERN).date()
     return session_close(previous_session(day))
-
-
-def _identity(run: Run) -> str:
-    """Tell one upstream from another: what one said is never continued with the other's."""
-    settings = run.source_settings(ARCHIVE)
-    if settings.origin == Origin.LIVE.value:
-        return settings.url
-    sandbox = run.settings.sandbox
-    return f"{settings.origin} {sandbox.day} {sandbox.seed} {run.settings.recordings}"
