@@ -66,7 +66,7 @@ bench: setup-dev  ## Measure against references; writes bench/results
 
 proto: setup-dev  ## Generate the protobuf modules
 	@$(BIN)/python -m grpc_tools.protoc -Irelentless/proto/gen=proto --python_out=src --pyi_out=src \
-	  --grpc_python_out=src relentless/proto/gen/context.proto relentless/proto/gen/market.proto
+	  --grpc_python_out=src $(patsubst %,relentless/proto/gen/%.proto,context market model_server)
 
 docs: setup-dev  ## Check that the documents' commands and links hold
 	@$(BIN)/pytest -q tests/docs

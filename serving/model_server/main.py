@@ -24,6 +24,7 @@ from relentless.models.manifest import MANIFEST, verify
 from relentless.proto.errors import InvalidSettings, ModelInvalid, ModelUnavailable, RelentlessError
 from relentless.serving.model_server.capi import TFError, library
 from relentless.serving.model_server.config import MODELS_CONFIG, ModelConfig, read_config
+from relentless.serving.model_server.core import Core
 from relentless.serving.model_server.manager import Manager
 from relentless.serving.model_server.services import ModelService, PredictionService
 from relentless.serving.model_server.session import SavedModelSession
@@ -146,12 +147,11 @@ def serve(
             ("grpc.so_reuseport", 0),
         ],
     )
+    core = Core(manager, root, labels_ahead=True)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(manager), server
+        PredictionService(core), server
     )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-        ModelService(manager, root, labels_ahead=True), server
-    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), server)
     watch = health.HealthServicer()
     for name in ("", *SERVICES, *(f"tensorflow.serving.{service}" for service in SERVICES)):
         watch.set(name, health_pb2.HealthCheckResponse.SERVING)

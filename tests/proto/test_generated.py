@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PROTO = Path(__file__).resolve().parents[2] / "proto"
-NAMES = ("context", "market")
+NAMES = ("context", "market", "model_server")
 
 
 @pytest.mark.parametrize("name", NAMES)
