@@ -215,9 +215,7 @@ class TfServingPredictor:
             found[wanted] = answer
         return Embedded(context_id, version, found["embedding"][0].copy(), found["bias"][0].copy())
 
-    def predict(
-        self, features: Array, context: Embedded, timeout_s: float | None = None
-    ) -> Array:
+    def predict(self, features: Array, context: Embedded, timeout_s: float | None = None) -> Array:
         """Predict [N, F] tick features under a context: [N, 4], columns as in ``HEADS``.
 
         Raises:
