@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from relentless.configs.settings import ModelServerSettings
-from relentless.serving.balanced import PRIMARY, SECONDARY, BalancedPredictor
-from relentless.serving.ports import Predictor
+from relentless.serving.balanced import PRIMARY, SECONDARY, Answer, BalancedPredictor
+from relentless.serving.ports import Array, Embedded, Predictor
 from relentless.serving.tf_client import TfServingPredictor
 
 
@@ -25,6 +25,17 @@ def client(settings: ModelServerSettings) -> Predictor:
     if settings.replicas or settings.secondary:
         return balanced(settings)
     return TfServingPredictor(settings.address, settings.name, timeout_s=settings.timeout_s)
+
+
+def answer_of(predictor: Predictor, features: Array, context: Embedded) -> Answer:
+    """Predict, and say whether another site than the first answered.
+
+    Raises:
+        ModelError: as ``ports.Predictor.predict``.
+    """
+    if isinstance(predictor, BalancedPredictor):
+        return predictor.answer(features, context)
+    return Answer(predictor.predict(features, context), False)
 
 
 def _clients(

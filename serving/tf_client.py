@@ -34,9 +34,6 @@ ATTEMPTS = 4
 LEAST_S = 0.001
 """The deadline of an attempt that has no time left."""
 
-SERVICE = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
-"""A name with several addresses (``dns:///name:8500``) is spread over those that say SERVING."""
-
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -45,9 +42,11 @@ OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
-    ("grpc.service_config", json.dumps(SERVICE)),
 ]
 """A restarted server is found again at once; no answer is too large for a chunk of ticks."""
+
+SPREAD = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+"""gRPC's own balancing, for a name with several addresses: over those that say SERVING."""
 
 _REFUSALS = {
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -109,7 +108,8 @@ class TfServingPredictor:
         """Open a channel; nothing is sent yet.
 
         Args:
-            address: where the server listens.
+            address: where the server listens; a "dns:///name:port" with several addresses is
+                spread over them by gRPC itself.
             model: the served model's name.
             timeout_s: the deadline of every call, further attempts included.
             names: the labels that ``labels`` asks for.
@@ -123,7 +123,7 @@ class TfServingPredictor:
         self._names = names
         self._attempts = attempts
         self.budget = budget or RetryBudget()
-        self._channel = channel or grpc.insecure_channel(address, options=OPTIONS)
+        self._channel = channel or grpc.insecure_channel(address, options=_options(address))
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
@@ -309,6 +309,12 @@ class TfServingPredictor:
             ) from error
         except ValueError as error:
             raise ModelUnavailable(f"the channel to {self.address} is closed") from error
+
+
+def _options(address: str) -> list[tuple[str, Any]]:
+    if not address.startswith("dns:"):
+        return OPTIONS
+    return [*OPTIONS, ("grpc.service_config", json.dumps(SPREAD))]
 
 
 def _heads(outputs: Mapping[str, Array], rows: int) -> Array:
