@@ -8,32 +8,36 @@ the feed itself, over gRPC.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
 import numpy as np
-import numpy.typing as npt
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_health.v1.health import aio as health_aio  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
 from relentless.models.features import FEATURES
-from relentless.proto.errors import InvalidFrame, RelentlessError, Unavailable
+from relentless.proto.errors import InvalidFrame, InvalidInput, RelentlessError, Unavailable
 from relentless.proto.gen import market_pb2, market_pb2_grpc
 from relentless.proto.signal import SIGNAL_DTYPE, Flag
 from relentless.proto.tick import TICK_SIZE, TICK_STRUCT, unpack_ticks
+from relentless.serving.answers import Answers
 from relentless.serving.gates import REASONS
 from relentless.serving.grounds import GroundsRing
 from relentless.serving.grpc_auth import CredentialInterceptor
 from relentless.serving.lease import Lease
-from relentless.serving.pipeline import CAPACITY, Lane, Output
+from relentless.serving.pipeline import CAPACITY
 from relentless.serving.ring import SignalRing
+from relentless.serving.streams import Draining, Streams
 from relentless.serving.wire import mark_replayed
 from relentless.store.ports import SIGNAL_READERS, KeyVerifier
 from relentless.store.symbols import SymbolDirectory
 
 Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
+Inbox = asyncio.Queue[market_pb2.MarketTick | None]
 
 NAME = "relentless.v1.FinancialPredictor"
 RISK_FRAMES = 512
@@ -44,18 +48,20 @@ MAX_MESSAGE = 8 << 20
 
 
 class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
-    """The five methods. ``lane`` is this service's own; the grounds are the live feed's."""
+    """The five methods. ``answers`` is this service's own; the grounds are the live feed's."""
 
     def __init__(
         self,
-        lane: Lane,
+        answers: Answers,
         ring: SignalRing,
         symbols: SymbolDirectory,
         lease: Lease,
         now_ns: Callable[[], int],
         grounds: GroundsRing,
+        streams: Streams | None = None,
     ) -> None:
-        self._lane = lane
+        self._answers = answers
+        self._streams = streams or Streams()
         self._grounds = grounds
         self._ring = ring
         self._symbols = symbols
@@ -73,39 +79,53 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
                 grpc.StatusCode.INVALID_ARGUMENT, f"a request holds 1 to {CAPACITY} ticks"
             )
         try:
-            return market_pb2.PredictResponse(signals=self._typed(request.ticks))
+            return market_pb2.PredictResponse(signals=await self._typed(request.ticks))
         except RelentlessError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             raise
 
-    async def StreamPredict(
-        self, request_iterator: AsyncIterator[market_pb2.MarketTick], context: Context
-    ) -> AsyncIterator[market_pb2.TradingSignal]:
-        """Answer one signal for each tick; what has arrived meanwhile is one batch."""
-        async for ticks in _batches(request_iterator):
-            try:
-                answers = self._typed(ticks)
-            except RelentlessError as error:
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-            for answer in answers:
-                yield answer
+    async def StreamPredict(self, _: Any, context: Context) -> None:
+        """Answer one signal for each tick; what has arrived meanwhile is one step."""
+        inbox: Inbox = asyncio.Queue(QUEUED)
+        reader = asyncio.create_task(self._read(context, inbox))
+        ended = drained = False
+        try:
+            while not ended:
+                try:
+                    batch = [await self._streams.wait(inbox.get)]
+                except Draining:
+                    reader.cancel()
+                    batch, drained = [None], True
+                while not inbox.empty():
+                    batch.append(inbox.get_nowait())
+                ended = None in batch
+                ticks = [tick for tick in batch if tick is not None]
+                for answer in await self._typed(ticks):
+                    await self._streams.write(context, answer)
+            if drained:
+                await self._streams.end(context)
+            await reader
+        except (InvalidInput, DecodeError) as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        finally:
+            reader.cancel()
 
-    async def StreamPredictBatch(
-        self, request_iterator: AsyncIterator[market_pb2.TickBatch], context: Context
-    ) -> AsyncIterator[market_pb2.SignalBatch]:
+    async def StreamPredictBatch(self, _: Any, context: Context) -> None:
         """Answer packed frames, and a reason each, for packed ticks."""
-        async for batch in request_iterator:
-            try:
-                ticks = unpack_ticks(batch.ticks).view(np.uint8).reshape(-1, TICK_SIZE)
-            except InvalidFrame as error:
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-            for at in range(0, len(ticks), CAPACITY):
-                part = ticks[at : at + CAPACITY].copy()  # writable, as the compiled loops know it
-                output = self._process(part)
-                yield market_pb2.SignalBatch(
-                    frames=output.frames.tobytes(), reasons=output.reasons.tobytes()
-                )
-                await asyncio.sleep(0)
+        streams = self._streams
+        try:
+            while (batch := await streams.wait(context.read)) is not grpc.aio.EOF:
+                unpack_ticks(batch.ticks)
+                # A copy that is writable, as the compiled loops know it.
+                ticks = np.frombuffer(bytearray(batch.ticks), np.uint8).reshape(-1, TICK_SIZE)
+                for at in range(0, len(ticks), CAPACITY):
+                    answer = await self._answers.answer(ticks[at : at + CAPACITY])
+                    message = market_pb2.SignalBatch(frames=answer.frames, reasons=answer.reasons)
+                    await streams.write(context, message)
+        except Draining:
+            await streams.end(context)
+        except (InvalidFrame, DecodeError) as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
 
     async def StreamRisk(
         self, request: market_pb2.RiskRequest, context: Context
@@ -124,12 +144,15 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
             )
         replay_until = ring.head
         while True:
-            await ring.wait(place)
-            if not self._lease.permitted():
-                self._resumed.clear()
-                replay_until = ring.head
-                await self._resumed.wait()
-                continue
+            try:
+                await self._streams.wait(partial(ring.wait, place))
+                if not self._lease.permitted():
+                    self._resumed.clear()
+                    replay_until = ring.head
+                    await self._streams.wait(self._resumed.wait)
+                    continue
+            except Draining:
+                await self._streams.end(context)
             if place < ring.first:
                 await context.abort(grpc.StatusCode.DATA_LOSS, "too slow: frames are overwritten")
             frames = ring.read(place, RISK_FRAMES)
@@ -186,16 +209,29 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
             if task is not None:
                 self._writing.discard(task)
 
-    def _process(
-        self,
-        ticks: npt.NDArray[np.uint8],
-        indicators: Sequence[tuple[int, Sequence[float]]] = (),
-    ) -> Output:
-        return self._lane.process(
-            ticks, now_ns=self._now_ns(), refuse=self._lease.refusal, indicators=indicators
-        )
+    def drain(self) -> None:
+        """Read nothing more; every stream ends after what it is writing."""
+        self._streams.drain()
 
-    def _typed(self, ticks: Sequence[market_pb2.MarketTick]) -> list[market_pb2.TradingSignal]:
+    async def _read(self, context: Context, inbox: Inbox) -> None:
+        """Put a caller's ticks into its inbox, then None; it is held back when that is full.
+
+        Raises:
+            InvalidInput, DecodeError: a tick that is none; those before it are in the inbox.
+        """
+        try:
+            while (tick := await context.read()) is not grpc.aio.EOF:
+                _check(tick)
+                self._symbols.intern(tick.symbol)
+                await inbox.put(tick)
+        except (InvalidInput, DecodeError):
+            await inbox.put(None)
+            raise
+        await inbox.put(None)
+
+    async def _typed(
+        self, ticks: Sequence[market_pb2.MarketTick]
+    ) -> list[market_pb2.TradingSignal]:
         """Run typed ticks.
 
         Raises:
@@ -205,21 +241,33 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
         packed = bytearray(TICK_SIZE * len(ticks))
         indicators = []
         for i, tick in enumerate(ticks):
+            _check(tick)
             if tick.technical_indicators:
-                if len(tick.technical_indicators) != FEATURES:
-                    raise InvalidFrame(f"technical_indicators holds {FEATURES} numbers, or none")
                 indicators.append((i, tick.technical_indicators))
             number = self._symbols.intern(tick.symbol)
             numbers = (tick.price, tick.bid, tick.ask, tick.volume)
             TICK_STRUCT.pack_into(packed, i * TICK_SIZE, tick.timestamp, number, 0, *numbers)
-        self._lane.know(len(self._symbols))
+        self._answers.know(len(self._symbols))
         rows = np.frombuffer(packed, np.uint8).reshape(-1, TICK_SIZE)
-        output = self._process(rows, indicators)
-        frames = output.frames.reshape(-1).view(SIGNAL_DTYPE)
+        signals: list[market_pb2.TradingSignal] = []
+        if not ticks:
+            return signals
+        output = await self._answers.answer(rows, indicators)
+        frames = np.frombuffer(output.frames, SIGNAL_DTYPE)
         return [
             _typed_signal(frame, self._symbols.name(int(frame["symbol_id"])), REASONS[reason])
             for frame, reason in zip(frames, output.reasons, strict=True)
         ]
+
+
+def _check(tick: market_pb2.MarketTick) -> None:
+    """Refuse indicators of another number than the features.
+
+    Raises:
+        InvalidFrame: they are.
+    """
+    if len(tick.technical_indicators) not in (0, FEATURES):
+        raise InvalidFrame(f"technical_indicators holds {FEATURES} numbers, or none")
 
 
 def _typed_signal(frame: Any, symbol: str, reason: str) -> market_pb2.TradingSignal:
@@ -243,40 +291,19 @@ def _typed_signal(frame: Any, symbol: str, reason: str) -> market_pb2.TradingSig
     )
 
 
-async def _batches(ticks: AsyncIterator[T]) -> AsyncIterator[list[T]]:
-    """Group what has arrived; the caller is held back when ``QUEUED`` wait."""
-    queue: asyncio.Queue[T | None] = asyncio.Queue(QUEUED)
-
-    async def read() -> None:
-        async for tick in ticks:
-            await queue.put(tick)
-        await queue.put(None)
-
-    reader = asyncio.create_task(read())
-    try:
-        while True:
-            batch = [await queue.get()]
-            while not queue.empty() and len(batch) < CAPACITY:
-                batch.append(queue.get_nowait())
-            ended = batch[-1] is None
-            if found := [tick for tick in batch if tick is not None]:
-                yield found
-            if ended:
-                return
-    finally:
-        reader.cancel()
-
-
 class GrpcServer:
     """The listener: FinancialPredictor, health and reflection behind one credential check."""
 
     def __init__(self, service: PredictorService, verifier: KeyVerifier) -> None:
         self.auth = CredentialInterceptor(verifier, SIGNAL_READERS)
+        self._service = service
         self._server = grpc.aio.server(
             interceptors=[self.auth],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.so_reuseport", 0),
+                ("grpc.keepalive_time_ms", 30_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
             ],
             maximum_concurrent_rpcs=256,
         )
@@ -304,6 +331,7 @@ class GrpcServer:
         return f"{host}:{bound}"
 
     async def close(self, grace_s: float = 1.0) -> None:
-        """Say that it serves no longer, give calls ``grace_s`` to end, then end them."""
+        """Say that it serves no longer, end the streams, give calls ``grace_s``, then end them."""
         await self._health.enter_graceful_shutdown()
+        self._service.drain()
         await self._server.stop(grace_s)

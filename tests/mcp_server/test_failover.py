@@ -1,4 +1,4 @@
-"""``predict_signal`` over several model servers: whichever answers, and whether another site did."""
+"""``predict_signal`` over several model servers: who answers, and from which site."""
 
 from collections.abc import AsyncIterator, Iterator
 

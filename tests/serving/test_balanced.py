@@ -1,4 +1,4 @@
-"""Several model servers behind one predictor: real sockets, servers that die, hang, lie and return."""
+"""Several model servers behind one predictor: servers that die, hang, lie and return."""
 
 import threading
 import time

@@ -1,0 +1,86 @@
+"""The open streams of the gRPC server: how they wait, how they write, and how they end.
+
+A stream that waits for its caller is ended at once when the server ends; one that is answering
+first writes what it has. A caller that does not read holds up its own stream alone, and not for
+ever.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+T = TypeVar("T")
+
+STALL_S = 10.0
+"""How long a write may wait for a caller that does not read."""
+ABORT_S = 0.5
+"""How long a status may take to leave after that."""
+
+
+class Draining(Exception):
+    """The server ends, so nothing more is read."""
+
+
+class Streams:
+    """Shared by every stream of a service. ``stalled`` counts those that were cut."""
+
+    def __init__(self, stall_s: float = STALL_S) -> None:
+        self._stall_s = stall_s
+        self._idle: set[asyncio.Task[Any]] = set()
+        self.draining = False
+        self.stalled = 0
+
+    async def wait(self, begin: Callable[[], Awaitable[T]]) -> T:
+        """Wait for something that a caller or the feed brings.
+
+        Raises:
+            Draining: the server ends.
+        """
+        if self.draining:
+            raise Draining
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # gRPC runs a call in a task
+        self._idle.add(task)
+        try:
+            return await begin()
+        except asyncio.CancelledError:
+            if not self.draining:
+                raise
+            task.uncancel()
+            raise Draining from None
+        finally:
+            self._idle.discard(task)
+
+    async def write(self, context: Context, message: Any) -> None:
+        """Write one message, when the caller has room for it.
+
+        A caller without room for too long loses the stream: RESOURCE_EXHAUSTED.
+        """
+        try:
+            async with asyncio.timeout(self._stall_s):
+                await context.write(message)
+        except TimeoutError:
+            self.stalled += 1
+            async with asyncio.timeout(ABORT_S):
+                await context.abort(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    f"nothing was read for {self._stall_s:g} s; open a new stream from the first "
+                    "tick without a result, and read while sending",
+                )
+
+    async def end(self, context: Context) -> NoReturn:
+        """End a stream because the server ends."""
+        await context.abort(
+            grpc.StatusCode.UNAVAILABLE,
+            "this predictor is ending; go on at another one, from the first tick without a result",
+        )
+        raise AssertionError("abort returned")
+
+    def drain(self) -> None:
+        """End every stream that waits, and the others after what they are writing."""
+        self.draining = True
+        for task in tuple(self._idle):
+            task.cancel()
