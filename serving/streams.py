@@ -62,6 +62,8 @@ class Streams:
         try:
             async with asyncio.timeout(self._stall_s):
                 await context.write(message)
+        except grpc.aio.InternalError:  # the caller has gone while it was written to
+            raise asyncio.CancelledError from None
         except TimeoutError:
             self.stalled += 1
             async with asyncio.timeout(ABORT_S):

@@ -1,5 +1,6 @@
 """Model servers that do as they are told, over real sockets, and count what they are asked."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent import futures
@@ -44,6 +45,8 @@ class Told(  # type: ignore[misc]
         self.mode: Any = mode
         self.counts: dict[str, int] = {"Predict": 0, "GetModelMetadata": 0, "GetModelStatus": 0}
         self.released = threading.Event()
+        self.gate: threading.Event | None = None
+        """Predictions wait for it, and are then answered."""
         self._counting = threading.Lock()
         self._server = grpc.server(futures.ThreadPoolExecutor(16))
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(self, self._server)
@@ -80,6 +83,8 @@ class Told(  # type: ignore[misc]
             return [("embedding", np.stack([weights.encode(x) for x in given["context_vector"]]))]
         if signature == "fold_context":
             return [("bias", np.stack([weights.fold(x) for x in given["embedding"]]))]
+        if self.gate is not None:
+            self.gate.wait(WAIT_S)
         heads = predict_folded(weights, given["features"], given["bias"][0])
         if self.mode == "nan":
             heads[0] = np.nan
@@ -133,6 +138,17 @@ def real_server(root: Any, address: str = "127.0.0.1:0", seed: int = 0) -> Model
             write_version(root / MODEL, number, random_weights(number + seed))
     config = ModelConfig(MODEL, root / MODEL, Policy("all"), LABELS)
     return serve(address, (config,), root)
+
+
+async def eventually(true: Callable[[], bool], limit_s: float = WAIT_S) -> None:
+    """Wait on an event loop for something that others bring about.
+
+    Raises:
+        TimeoutError: it did not come true in time.
+    """
+    async with asyncio.timeout(limit_s):
+        while not true():  # noqa: ASYNC110  # other threads and processes bring it about
+            await asyncio.sleep(0.005)
 
 
 def until(true: Callable[[], bool], what: str, limit_s: float = WAIT_S) -> None:
