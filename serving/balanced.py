@@ -4,8 +4,8 @@ Implements ``ports.Predictor`` over ``sites.py``: the servers of the first site 
 those of the next take over when the first has none left, and the engine in this process (the edge)
 comes last where there is one. A request has one deadline for all its attempts, and every further
 attempt comes from a budget. A context is encoded by the server that uses it, and a server whose
-encoding of a version differs from the first one's holds another model under that number: it is set
-aside. Safe for concurrent use.
+encoding of a version differs from the engine's (or, without one, from the first server's) holds
+another model under that number: it is set aside. Safe for concurrent use.
 """
 
 import threading
@@ -17,7 +17,7 @@ import numpy as np
 import structlog
 
 from relentless.models.feature_spec import TICK_FEATURES
-from relentless.proto.errors import ModelInvalid, ModelRejected, ModelUnavailable
+from relentless.proto.errors import ModelError, ModelInvalid, ModelRejected, ModelUnavailable
 from relentless.serving.budget import RetryBudget
 from relentless.serving.parity import TOLERANCE, difference
 from relentless.serving.ports import Array, Embedded, Predictor
@@ -138,6 +138,7 @@ class BalancedPredictor:
         self.failed_over = 0
         """Answers that came from another site than the first."""
         self._clock = clock
+        self._edge = edge
         self._prober: Prober[Backend]
         self.sites: Sites[Backend] = Sites(made, clock=clock, changed=lambda: self._prober.wake())
         self._prober = Prober(self.sites, self._probe, self._returned)
@@ -181,7 +182,10 @@ class BalancedPredictor:
             own[endpoint] = _sound(endpoint.model.encode(vector, context_id, version, left))
             return own[endpoint]
 
-        reference, _ = self._ask(encode, version)
+        # The engine's encoding is the reference where there is one: its weights were proved.
+        reference = self._at_edge(vector, context_id, version)
+        if reference is None:
+            reference, _ = self._ask(encode, version)
         known = _Known(vector, reference)
         known.own.update((e, got) for e, got in own.items() if got is reference)
         with self._lock:
@@ -211,7 +215,9 @@ class BalancedPredictor:
             return self._predict(endpoint, known, features, left)
 
         heads, site = self._ask(predict, context.version)
-        self.failed_over += site > 0
+        if site > 0:
+            with self._lock:
+                self.failed_over += 1
         return Answer(heads, site > 0)
 
     def report(self) -> dict[str, Any]:
@@ -237,6 +243,14 @@ class BalancedPredictor:
             for endpoint in site.endpoints:
                 endpoint.model.close()
         self._prober.close()
+
+    def _at_edge(self, vector: Array, context_id: int, version: int) -> Embedded | None:
+        if self._edge is None:
+            return None
+        try:
+            return self._edge.encode(vector, context_id, version)
+        except ModelError:  # it lacks the version
+            return None
 
     def _ask(
         self, work: Callable[[Endpoint[Backend], float | None], R], version: int | None

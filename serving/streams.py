@@ -15,7 +15,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
 
 STALL_S = 10.0
-"""How long a write may wait for a caller that does not read."""
+"""How long a write may wait for a caller that does not read; half as much more at most."""
 ABORT_S = 0.5
 """How long a status may take to leave after that."""
 
@@ -30,6 +30,8 @@ class Streams:
     def __init__(self, stall_s: float = STALL_S) -> None:
         self._stall_s = stall_s
         self._idle: set[asyncio.Task[Any]] = set()
+        self._writing: dict[asyncio.Task[Any], float] = {}
+        self._watch: asyncio.TimerHandle | None = None
         self.draining = False
         self.stalled = 0
 
@@ -41,8 +43,7 @@ class Streams:
         """
         if self.draining:
             raise Draining
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # gRPC runs a call in a task
+        task = _task()
         self._idle.add(task)
         try:
             return await begin()
@@ -59,19 +60,43 @@ class Streams:
 
         A caller without room for too long loses the stream: RESOURCE_EXHAUSTED.
         """
+        task = _task()
+        loop = asyncio.get_running_loop()
+        self._writing[task] = loop.time()
+        if self._watch is None:
+            self._watch = loop.call_later(self._stall_s / 2, self._look)
         try:
-            async with asyncio.timeout(self._stall_s):
-                await context.write(message)
+            await context.write(message)
         except grpc.aio.InternalError:  # the caller has gone while it was written to
             raise asyncio.CancelledError from None
-        except TimeoutError:
-            self.stalled += 1
-            async with asyncio.timeout(ABORT_S):
-                await context.abort(
-                    grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    f"nothing was read for {self._stall_s:g} s; open a new stream from the first "
-                    "tick without a result, and read while sending",
-                )
+        except asyncio.CancelledError:
+            if task in self._writing:  # not by us
+                raise
+            task.uncancel()
+            await self._cut(context)
+        finally:
+            self._writing.pop(task, None)
+
+    def _look(self) -> None:
+        """Cut what has been writing for too long. One timer for all: one a write costs more."""
+        loop = asyncio.get_running_loop()
+        self._watch = None
+        for task, since in tuple(self._writing.items()):
+            if loop.time() - since >= self._stall_s:
+                del self._writing[task]
+                task.cancel()
+        if self._writing:
+            self._watch = loop.call_later(self._stall_s / 2, self._look)
+
+    async def _cut(self, context: Context) -> NoReturn:
+        self.stalled += 1
+        async with asyncio.timeout(ABORT_S):
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"nothing was read for {self._stall_s:g} s; open a new stream from the first "
+                "tick without a result, and read while sending",
+            )
+        raise AssertionError("abort returned")
 
     async def end(self, context: Context) -> NoReturn:
         """End a stream because the server ends."""
@@ -86,3 +111,10 @@ class Streams:
         self.draining = True
         for task in tuple(self._idle):
             task.cancel()
+
+
+def _task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a gRPC call runs in a task")
+    return task

@@ -244,6 +244,21 @@ def test_a_server_with_another_model_under_the_same_version_never_answers(
     until(lambda: up(predictor) == [True, True], "it is up again")
 
 
+@pytest.mark.promise("P7")
+def test_a_server_that_has_another_model_than_the_engine_never_answers_even_alone(
+    told: Callable[..., Told], over: Make, tmp_path: Path
+) -> None:
+    real_server(tmp_path).stop(0)  # it writes the versions
+    other = told({1: random_weights(99)})
+    predictor = over([other], edge=edge_of(tmp_path))
+    context = predictor.encode(CONTEXT, 1, 1)
+    for _ in range(3):
+        answer = predictor.answer(FEATURES, context)
+        assert good(answer.heads)
+        assert answer.failover
+    assert up(predictor) == [False, True]
+
+
 def test_a_version_that_one_server_lacks_is_asked_of_the_other(
     told: Callable[..., Told], over: Make
 ) -> None:
