@@ -183,9 +183,7 @@ class BalancedPredictor:
             return own[endpoint]
 
         # The engine's encoding is the reference where there is one: its weights were proved.
-        reference = self._at_edge(vector, context_id, version)
-        if reference is None:
-            reference, _ = self._ask(encode, version)
+        reference = self._at_edge(vector, context_id, version) or self._ask(encode, version)[0]
         known = _Known(vector, reference)
         known.own.update((e, got) for e, got in own.items() if got is reference)
         with self._lock:
