@@ -34,7 +34,7 @@ def lane(symbols: int = 10) -> Lane:
     """Give a lane joined to an empty context; each symbol has seen enough ticks to count."""
     settings = Settings()
     engine = InProcessEngine(settings.paths.models / settings.model_server.name)
-    made = Lane(engine, lambda symbol, minute: 0, symbols=symbols, signals_per_s=50_000_000)
+    made = Lane(engine, str, symbols=symbols, signals_per_s=50_000_000)
     day = datetime(2013, 10, 7, 9, 25, tzinfo=UTC)
     empty = DailyContext(
         as_of=day,
@@ -156,17 +156,20 @@ def closed_loop() -> Section:
 
 
 def _stages() -> list[Figure]:
-    made, batch = lane(), ticks(5_000)
+    made, batch = lane(), ticks(50_000)
     stages: dict[str, list[float]] = {
         name: [] for name in ("decode and gates", "features", "model", "policy, gates, encoding")
     }
     for at in range(len(batch)):
-        made.process(batch[at : at + 1], now_ns=now_ns(), refuse=lambda: 0, first_sequence=1)
-        times = made.times
+        times = made.process(
+            batch[at : at + 1], now_ns=now_ns(), refuse=lambda: 0, first_sequence=1
+        ).times
+        if times is None:
+            continue
         for name, begun, ended in zip(stages, times[:-1], times[1:], strict=True):
             stages[name].append((ended - begun) / 1e3)
     return [
-        Figure(f"stage: {name}", percentile(s[500:], 0.5), "us", percentile(s[500:], 0.99))
+        Figure(f"stage: {name}", percentile(s[100:], 0.5), "us", percentile(s[100:], 0.99))
         for name, s in stages.items()
     ]
 

@@ -127,7 +127,7 @@ class LivePath:
             self._feed.publish(output.emitted())
             self._grounds.append(first, *output.grounds())
         waited = time.perf_counter_ns() - self._arrived_ns
-        self.stats.step(len(ticks), output.passed, waited, self._lane.times)
+        self.stats.step(len(ticks), output.passed, waited, output.times)
 
     def know(self, count: int) -> None:
         """Take the symbols up to this number as known."""

@@ -13,6 +13,7 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -22,9 +23,9 @@ import structlog
 from relentless.configs.clock import RunClock
 from relentless.configs.process import announce, configure_logging, stop_event
 from relentless.configs.settings import PredictorSettings, Settings
-from relentless.models.context_vector import CONTEXT_VECTOR
 from relentless.models.features import FEATURES
 from relentless.models.policy import PolicyLimits
+from relentless.proto.daily import DailyContext
 from relentless.proto.errors import ModelError, RelentlessError
 from relentless.proto.tick import TICK_SIZE
 from relentless.serving.engine import InProcessEngine
@@ -36,10 +37,9 @@ from relentless.serving.ingest import AlpacaIngest, StreamReader
 from relentless.serving.lease import Lease, LeaseClient
 from relentless.serving.live import LivePath
 from relentless.serving.model_server.config import declared_labels
-from relentless.serving.pipeline import Lane
+from relentless.serving.pipeline import Lane, activate
 from relentless.serving.ports import Predictor
 from relentless.serving.ring import SignalRing
-from relentless.serving.routing import bucket
 from relentless.serving.signal_log import SignalLog
 from relentless.serving.tf_client import TfServingPredictor
 from relentless.serving.wire import mark_replayed
@@ -94,7 +94,7 @@ def new_lane(engine: Predictor, symbols: SymbolDirectory, settings: PredictorSet
     """Give a lane with the limits that are set."""
     return Lane(
         engine,
-        lambda number, minute: bucket(symbols.name(number), minute),
+        symbols.name,
         symbols=len(symbols),
         policy=PolicyLimits(
             enter=settings.enter_probability,
@@ -111,14 +111,23 @@ def new_lane(engine: Predictor, symbols: SymbolDirectory, settings: PredictorSet
 
 def warm_up(engine: Predictor) -> None:
     """Compile, or load from the cache, what a tick passes, before the first one comes."""
-    lane = Lane(engine, lambda _number, _minute: 0, symbols=1)
+    lane = Lane(engine, str, symbols=1)
     ticks = np.zeros((2, TICK_SIZE), np.uint8)
-    lane.process(ticks, now_ns=0, refuse=lambda: 0)
+    epoch = datetime.fromtimestamp(0, UTC)
+    nothing = DailyContext(
+        as_of=epoch,
+        trading_date=epoch.date(),
+        context_id="0" * 64,
+        fold_version=0,
+        head=0,
+        provenance={},
+    )
+    active = activate(engine, nothing)
+    for each in (None, active):  # the stages apart, and the whole step
+        lane.use(each)
+        lane.process(ticks, now_ns=0, refuse=lambda: 0)
+    engine.predict(np.zeros((1, FEATURES), np.float32), active.stable)
     mark_replayed(np.zeros((1, 16), np.uint32), 0)
-    vector = np.zeros(len(CONTEXT_VECTOR), np.float32)
-    nothing = engine.encode(vector, 0, engine.labels()["stable"])
-    for rows in (1, 256):  # one path of the engine each
-        engine.predict(np.zeros((rows, FEATURES), np.float32), nothing)
 
 
 async def build(settings: Settings, clock: RunClock) -> Parts:

@@ -14,8 +14,6 @@ from relentless.serving.pipeline import StageTimes
 STAGES = ("prepare", "features", "inference", "finish")
 _WINDOW_S = 10.0
 SHOWN_S = 1.0
-_SAMPLE = 16
-"""Stages are timed in one step of so many."""
 _BUCKETS = 32 * 34
 """Up to 2 ** 38 ns, four and a half minutes."""
 
@@ -61,7 +59,6 @@ class Stats:
         self.signals = 0
         self._latency = _Window()
         self._stages = [_Window() for _ in STAGES]
-        self._steps = 0
         self._turned = time.monotonic()
         self._rate_at = time.monotonic()
         self._rate_ticks = 0
@@ -69,13 +66,15 @@ class Stats:
         self._shown: dict[str, Any] = {}
         self._shown_at = 0.0
 
-    def step(self, ticks: int, signals: int, waited_ns: int, times: StageTimes) -> None:
-        """Note one step: how many ticks, how many signals, and how long the oldest tick took."""
+    def step(self, ticks: int, signals: int, waited_ns: int, times: StageTimes | None) -> None:
+        """Note one step: how many ticks, how many signals, and how long the oldest tick took.
+
+        ``times`` are those of its stages, where they were taken.
+        """
         self.ticks += ticks
         self.signals += signals
         self._latency.record(waited_ns, ticks)
-        self._steps += 1
-        if self._steps % _SAMPLE == 1:
+        if times is not None:
             for window, start, end in zip(self._stages, times, times[1:], strict=False):
                 window.record(end - start)
 
