@@ -21,7 +21,7 @@ import numpy as np
 import structlog
 
 from relentless.configs.clock import RunClock
-from relentless.configs.process import announce, configure_logging, stop_event
+from relentless.configs.process import announce, configure_logging, settle, stop_event
 from relentless.configs.settings import PredictorSettings, Settings
 from relentless.models.features import FEATURES
 from relentless.models.policy import PolicyLimits
@@ -229,8 +229,10 @@ async def run(settings: Settings) -> None:
         parts.live.about.update(where)
         jobs = (parts.lease.run(), parts.signal_log.run(), follow_labels(parts), parts.ingest.run())
         tasks += [asyncio.create_task(job) for job in jobs]
+        settle()
         announce("predictor", **where)
-        await _until(stop, tasks)
+        with parts.live.stats.watch_collector():
+            await _until(stop, tasks)
     finally:
         await _end(parts, tasks)
 

@@ -1,10 +1,13 @@
-"""What the predictor says of itself: rates, tick-to-signal times, times of the stages.
+"""What the predictor says of itself: rates, tick-to-signal times, times of stages and pauses.
 
 Times are wall time inside this process, from the arrival of the message that held the tick to the
 frame's hand-over to the feed, kept over a sliding window of ten to twenty seconds.
 """
 
+import gc
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -59,6 +62,8 @@ class Stats:
         self.signals = 0
         self._latency = _Window()
         self._stages = [_Window() for _ in STAGES]
+        self._pauses = _Window()
+        self._paused_at = 0
         self._turned = time.monotonic()
         self._rate_at = time.monotonic()
         self._rate_ticks = 0
@@ -83,7 +88,7 @@ class Stats:
         now = time.monotonic()
         if now - self._turned > _WINDOW_S:
             self._turned = now
-            for window in (self._latency, *self._stages):
+            for window in (self._latency, self._pauses, *self._stages):
                 window.turn()
         if now - self._rate_at >= 0.5:
             self._rate = (self.ticks - self._rate_ticks) / (now - self._rate_at)
@@ -97,11 +102,31 @@ class Stats:
             **self._shown,
         }
 
+    @contextmanager
+    def watch_collector(self) -> Iterator[None]:
+        """Note every pause of Python's garbage collector meanwhile."""
+        gc.callbacks.append(self._collector)
+        try:
+            yield
+        finally:
+            gc.callbacks.remove(self._collector)
+
+    def _collector(self, phase: str, _info: dict[str, int]) -> None:
+        now = time.perf_counter_ns()
+        if phase == "start":
+            self._paused_at = now
+        else:
+            self._pauses.record(now - self._paused_at)
+
     def _times(self) -> dict[str, Any]:
-        p50, p99 = self._latency.percentiles_us(50.0, 99.0)
-        stages = [window.percentiles_us(50.0)[0] for window in self._stages]
+        p50, p99, p999, longest = self._latency.percentiles_us(50.0, 99.0, 99.9, 100.0)
+        stages = [window.percentiles_us(50.0, 99.0) for window in self._stages]
         return {
             "p50_us": p50,
             "p99_us": p99,
-            "stages_p50_us": dict(zip(STAGES, stages, strict=True)),
+            "p99_9_us": p999,
+            "max_us": longest,
+            "stages_p50_us": {name: at[0] for name, at in zip(STAGES, stages, strict=True)},
+            "stages_p99_us": {name: at[1] for name, at in zip(STAGES, stages, strict=True)},
+            "collector_max_us": self._pauses.percentiles_us(100.0)[0],
         }
