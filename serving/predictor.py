@@ -165,7 +165,8 @@ async def build(settings: Settings, clock: RunClock) -> Parts:
         base_url=settings.hub.base_url,
         timeout=httpx.Timeout(2.0),
         trust_env=False,
-        verify=ssl.create_default_context(),  # the machine's own authorities
+        # The machine's own authorities, where nothing else is set.
+        verify=settings.hub.calling() or ssl.create_default_context(),
     )
     predictor_id = f"{socket.gethostname()}-{os.getpid()}"
     return Parts(
@@ -218,13 +219,15 @@ async def follow_labels(parts: Parts) -> None:
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     configure_logging("predictor")
+    settings.predictor.check_bind()
     stop = stop_event()
     parts = await build(settings, settings.run_clock())
     mine = settings.predictor
     tasks: list[asyncio.Task[None]] = []
     try:
-        feed_at = await parts.feed.start(mine.host, mine.feed_port)
-        grpc_at = await parts.grpc.start(mine.host, mine.grpc_port)
+        tls = None if mine.tls is None else mine.tls.listening()
+        feed_at = await parts.feed.start(mine.host, mine.feed_port, tls)
+        grpc_at = await parts.grpc.start(mine.host, mine.grpc_port, mine.tls)
         where = {"grpc": grpc_at, "feed": feed_at, "session": parts.feed.ring.session}
         parts.live.about.update(where)
         jobs = (parts.lease.run(), parts.signal_log.run(), follow_labels(parts), parts.ingest.run())
