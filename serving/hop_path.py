@@ -43,7 +43,7 @@ class Part(NamedTuple):
     frames: npt.NDArray[np.uint8]
     features: Array
     heads: Array
-    times: StageTimes
+    times: StageTimes | None
 
 
 class HopPath(LivePath):
@@ -92,6 +92,8 @@ class HopPath(LivePath):
 
     def _send(self, shed: int) -> None:
         count, self._count = self._count, 0
+        if shed:
+            self._say_shed(shed)
         ticks = self._ticks[:count].copy()
         arrived = self._arrived_ns
         step = self._threads[0].submit(self._run, ticks, shed, self._ring.head)
@@ -126,7 +128,7 @@ class HopPath(LivePath):
                         output.emitted().copy(),
                         features.copy(),
                         heads.copy(),
-                        lane.lane.times,
+                        output.times,
                     )
                 )
         return parts
