@@ -33,8 +33,6 @@ UNSUPPORTED = {
 IGNORED = frozenset({"use_saved_model", "skip_initialize_tpu"})
 """Flags without meaning here that change nothing either way."""
 
-HELP, VERSION = "help", "version"
-
 Wish = ServerOptions | Literal["help", "version"]
 """What a command line asks for."""
 
@@ -123,7 +121,10 @@ def _checked(options: ServerOptions) -> ServerOptions:
 def usage(program: str) -> str:
     """Give the text of ``--help``."""
     defaults = ServerOptions()
-    lines = [f"usage: {program}", "Flags:"]
+    lines = [
+        f"usage: {program} --model_base_path=/path/to/model | --model_config_file=/path/to/file",
+        "Flags:",
+    ]
     for name, kind, words in describe():
         value = getattr(defaults, name)
         shown = str(value).lower() if kind is bool else f'"{value}"' if kind is str else value

@@ -153,9 +153,7 @@ def loading_for(options: ServerOptions, required: tuple[str, ...]) -> Loading:
     """
     given = None
     if options.tensorflow_session_config_file:
-        given = read_message(
-            Path(options.tensorflow_session_config_file), config_pb2.ConfigProto()
-        )
+        given = read_message(Path(options.tensorflow_session_config_file), config_pb2.ConfigProto())
     return Loading(
         required=required,
         tags=tuple(filter(None, options.saved_model_tags.split(","))),
@@ -258,9 +256,7 @@ def tend(server: ModelServer, options: ServerOptions, stop: threading.Event) -> 
     if options.model_config_file and options.model_config_file_poll_wait_seconds > 0:
         path = Path(options.model_config_file)
         tasks.append(
-            Every(
-                options.model_config_file_poll_wait_seconds, lambda: reload(server.manager, path)
-            )
+            Every(options.model_config_file_poll_wait_seconds, lambda: reload(server.manager, path))
         )
     while not stop.wait(min(task.left() for task in tasks)):
         for task in tasks:

@@ -78,9 +78,7 @@ def is_small(folder: Path) -> bool:
         saved = saved_model_pb2.SavedModel.FromString((folder / GRAPH).read_bytes())
     except (OSError, DecodeError):
         return False
-    return all(
-        _NOT_STRAIGHT.isdisjoint(_operations(meta.graph_def)) for meta in saved.meta_graphs
-    )
+    return all(_NOT_STRAIGHT.isdisjoint(_operations(meta.graph_def)) for meta in saved.meta_graphs)
 
 
 def _operations(graph: Any) -> Iterable[str]:
