@@ -47,11 +47,11 @@ class Answering:
 class Core:
     """The methods of PredictionService and ModelService. Safe for concurrent use.
 
-    Every method raises ``TFError`` with TensorFlow Serving's code and words. ``timeout_s`` is what is
-    left of the caller's time.
+    Every method raises ``TFError`` with TensorFlow Serving's code and words. ``timeout_s`` is what
+    is left of the caller's time.
     """
 
-    def __init__(self, manager: Manager, place: Place, answering: Answering = Answering()) -> None:  # noqa: B008 - frozen
+    def __init__(self, manager: Manager, place: Place, answering: Answering = Answering()) -> None:
         self._manager = manager
         self._place = place
         self._answering = answering

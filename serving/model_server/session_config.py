@@ -1,4 +1,4 @@
-"""How a model's session runs: what the flags say, else what fits the model's size. Pure but for files.
+"""How a model's session runs: what the flags say, else what fits the model's size.
 
 A small graph without control flow runs wholly in the thread of its caller, because a pool of
 threads costs more than a model of a few thousand weights. Any other graph gets TensorFlow's own
