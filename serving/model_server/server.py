@@ -29,6 +29,7 @@ from relentless.serving.model_server.listeners import (
     channel_arguments,
     listen,
     read_ssl,
+    require_local,
 )
 from relentless.serving.model_server.loading import Loading
 from relentless.serving.model_server.manager import Manager
@@ -115,6 +116,8 @@ def start(
     """
     wanted = addresses(options) if wanted is None else wanted
     ssl = read_ssl(options.ssl_config_file)
+    for address in wanted:
+        require_local(address, certified=ssl is not None and ssl.client_verify)
     arguments = channel_arguments(options.grpc_channel_arguments)
     loading = loading_for(options, models.required)
     server = grpc.server(
