@@ -63,6 +63,7 @@ def certify(of: str, signer: Pair | None = None) -> Pair:
 
 
 AUTHORITY = certify("ca")
+PEM = "-----BEGIN CERTIFICATE-----"
 SERVER, CLIENT, STRANGER = certify("server", AUTHORITY), certify("c", AUTHORITY), certify("s")
 
 
@@ -120,7 +121,7 @@ def test_tls_alone_does_not_open_it_to_others(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("server_key: 'k'", "server_cert"),
-        ("server_key: 'k' server_cert: 'c' client_verify: true", "needs custom_ca"),
+        (f"server_key: '{PEM}' server_cert: '{PEM}' client_verify: true", "needs custom_ca"),
         ("server_keys: 'k'", "Error parsing text-format tensorflow.serving.SSLConfig"),
     ],
 )
