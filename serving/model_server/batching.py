@@ -1,0 +1,292 @@
+"""Batching as TensorFlow Serving does it: requests of one signature that wait share one run.
+
+``BatchingSession`` stands where its BatchingSession stands, around the session of one version; a
+caller blocks in ``run`` until its batch is done. Beside it: ``batch_scheduler.py`` (queues and
+threads), ``batch_tensors.py`` (putting together and taking apart), ``batching_options.py``.
+"""
+
+import functools
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import structlog
+
+from relentless.serving.model_server.batch_scheduler import BatchQueue, BatchScheduler
+from relentless.serving.model_server.batch_tensors import (
+    Feeds,
+    count_rows,
+    cut,
+    cut_output,
+    join,
+    merge,
+)
+from relentless.serving.model_server.batching_options import (
+    PER_MODEL_FILE,
+    BatchingOptions,
+    read_batching,
+)
+from relentless.serving.model_server.capi import TFError
+from relentless.serving.model_server.deadlines import deadline
+from relentless.serving.model_server.servable import Session
+from relentless.serving.tensor_proto import RawTensor
+
+log = structlog.get_logger(__name__)
+
+DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, INTERNAL = 4, 8, 9, 13
+
+WAIT_S = 300.0
+"""The longest that a caller without a deadline waits, and any caller for a batch that runs."""
+CLOSE_S = 10.0
+"""The longest that an unload waits for the queues of its version."""
+
+Outputs = dict[str, RawTensor]
+Signature = tuple[frozenset[str], frozenset[str]]
+"""Feeds and fetches by graph name: requests that agree in both may share a run."""
+
+
+class BatchObserver(Protocol):
+    """What is told of batching, for metrics."""
+
+    def on_input(self, rows: int) -> None:
+        """One input tensor of a request came."""
+        ...
+
+    def on_batch(self, size: int, padding: int, delays_s: Sequence[float]) -> None:
+        """A batch runs: its rows with the padding, and how long each request of it waited."""
+        ...
+
+
+class Part:
+    """The rows of one request that are in one batch: all of them, unless it was split."""
+
+    def __init__(self, request: "Request", feeds: Feeds, rows: int) -> None:
+        self.feeds = feeds
+        self.rows = rows
+        self.queued = time.monotonic()
+        self.answer: Future[Outputs] = Future()
+        self._request = request
+
+    def split(self, sizes: Sequence[int]) -> list[Self]:
+        """Give parts of these sizes in place of this one."""
+        pieces = {name: cut(tensor, sizes) for name, tensor in self.feeds.items()}
+        parts = [
+            type(self)(self._request, {name: piece[at] for name, piece in pieces.items()}, size)
+            for at, size in enumerate(sizes)
+        ]
+        self._request.parts = list(parts)
+        return parts
+
+    def begin(self, now: float) -> bool:
+        """Say that a batch with this part runs; False where nobody waits for it any more."""
+        if not self.answer.set_running_or_notify_cancel():
+            return False
+        if now >= self._request.end:
+            self.fail(_expired())
+            return False
+        return True
+
+    def fail(self, error: TFError) -> None:
+        """Answer with an error, each caller with its own."""
+        with suppress(InvalidStateError):
+            self.answer.set_exception(TFError(error.code, str(error)))
+
+
+class Request:
+    """One call of ``run`` while it waits."""
+
+    def __init__(self, feeds: Feeds, rows: int) -> None:
+        given, now = deadline(), time.monotonic()
+        self.end = min(given, now + WAIT_S) if given is not None else now + WAIT_S
+        self.parts = [Part(self, feeds, rows)]
+
+    def outputs(self) -> Outputs:
+        """Wait for every part and put the answers together.
+
+        Raises:
+            TFError: the first failure; RESOURCE_EXHAUSTED where the deadline came in the queue.
+        """
+        try:
+            answers = [self._wait(part) for part in self.parts]
+        finally:
+            for part in self.parts:
+                part.answer.cancel()
+        if len(answers) == 1:
+            return answers[0]
+        return {name: join([answer[name] for answer in answers]) for name in answers[0]}
+
+    def _wait(self, part: Part) -> Outputs:
+        try:
+            return part.answer.result(max(0.0, self.end - time.monotonic()))
+        except TimeoutError:
+            if part.answer.cancel():
+                raise _expired() from None
+        try:
+            return part.answer.result(WAIT_S)
+        except TimeoutError:
+            raise TFError(DEADLINE_EXCEEDED, "The batch of this request did not end") from None
+
+
+def _expired() -> TFError:
+    return TFError(RESOURCE_EXHAUSTED, "Run() timeout exceeded while waiting in batching queue")
+
+
+class BatchingSession:
+    """A session that runs requests in batches. ``run`` may be called from many threads."""
+
+    def __init__(
+        self,
+        wrapped: Session,
+        options: BatchingOptions,
+        scheduler: BatchScheduler[Part],
+        observer: BatchObserver | None = None,
+    ) -> None:
+        """Make a queue for each signature; the wrapped session is closed with this one."""
+        self.signatures: dict[str, Any] = wrapped.signatures
+        self._wrapped = wrapped
+        self._options = options
+        self._observer = observer
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._state = "open"
+        self._queues: dict[Signature, BatchQueue[Part]] = {}
+        for signature in wrapped.signatures.values():
+            feeds = frozenset(info.name for info in signature.inputs.values())
+            fetches = frozenset(info.name for info in signature.outputs.values())
+            if (feeds, fetches) not in self._queues:
+                process = functools.partial(self._process, names=sorted(fetches))
+                self._queues[feeds, fetches] = scheduler.add(options, process)
+
+    def run(self, feeds: Mapping[str, RawTensor], fetches: Sequence[str]) -> list[RawTensor]:
+        """Feed tensors by graph name and fetch others, together with whoever asks the same.
+
+        Feeds and fetches that are no signature's run alone, and so do requests without rows.
+
+        Raises:
+            TFError: what the session or the queue says, with its code.
+        """
+        queue = self._queues.get((frozenset(feeds), frozenset(fetches)))
+        if queue is None or not (rows := count_rows(feeds)):
+            return self._wrapped.run(feeds, fetches)
+        if self._observer:
+            for tensor in feeds.values():
+                self._observer.on_input(tensor.shape[0])
+        request = Request(feeds, rows)
+        queue.submit(request.parts[0])
+        outputs = request.outputs()
+        return [outputs[name] for name in fetches]
+
+    def _process(self, parts: Sequence[Part], names: Sequence[str]) -> None:
+        now = time.monotonic()
+        live = [part for part in parts if part.begin(now)]
+        if not live or not self._enter(live):
+            return
+        try:
+            self._run(live, names, [now - part.queued for part in live])
+        except TFError as error:
+            for part in live:
+                part.fail(error)
+        except Exception as error:
+            log.exception("batch failed", requests=len(live))
+            for part in live:
+                part.fail(TFError(INTERNAL, f"{type(error).__name__} in the model server"))
+        finally:
+            self._leave()
+
+    def _run(self, parts: Sequence[Part], names: Sequence[str], delays_s: list[float]) -> None:
+        sizes = [part.rows for part in parts]
+        rows = sum(sizes)
+        padding = self._options.padded(rows) - rows
+        feeds = merge(
+            [part.feeds for part in parts],
+            padding,
+            pad_lengths=self._options.pad_variable_length_inputs,
+        )
+        if self._observer:
+            self._observer.on_batch(rows + padding, padding, delays_s)
+        outputs = self._wrapped.run(feeds, names)
+        pieces = {
+            name: cut_output(tensor, [*sizes, padding])
+            for name, tensor in zip(names, outputs, strict=True)
+        }
+        for at, part in enumerate(parts):
+            part.answer.set_result({name: piece[at] for name, piece in pieces.items()})
+
+    def _enter(self, parts: Sequence[Part]) -> bool:
+        with self._lock:
+            if self._state != "closed":
+                self._inside += 1
+                return True
+        for part in parts:
+            part.fail(TFError(FAILED_PRECONDITION, "the session is closed"))
+        return False
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            late = self._state == "leaving" and not self._inside
+            if late:
+                self._state = "closed"
+        if late:
+            self._wrapped.close()
+
+    def close(self) -> None:
+        """Run what waits, then close the wrapped session; a second call does nothing.
+
+        A batch that does not end in time closes it when it does.
+        """
+        end = time.monotonic() + CLOSE_S
+        for queue in self._queues.values():
+            if not queue.close(max(0.0, end - time.monotonic())):
+                log.error("batch still running at the unload of its version")
+        with self._lock:
+            now = self._state == "open" and not self._inside
+            self._state = "closed" if now or self._state == "closed" else "leaving"
+        if now:
+            self._wrapped.close()
+
+
+class Batching:
+    """Batching for every model of a server: one scheduler, and the options of each version."""
+
+    def __init__(
+        self,
+        options: BatchingOptions,
+        *,
+        per_model: bool = False,
+        observer: BatchObserver | None = None,
+    ) -> None:
+        """Start the threads.
+
+        Args:
+            options: how batches are made, and how many threads run them.
+            per_model: a version is batched by its own ``batching_params.pbtxt``, or not at all.
+            observer: told of every batch.
+        """
+        self.options = options
+        self._per_model = per_model
+        self._observer = observer
+        self._scheduler = BatchScheduler[Part](options.num_batch_threads, options.thread_pool_name)
+
+    def wrap(self, session: Session, folder: Path) -> Session:
+        """Give the session of a version with batching around it.
+
+        Raises:
+            InvalidSettings: the version's own parameters do not parse.
+        """
+        options = self.options
+        if self._per_model:
+            path = folder / PER_MODEL_FILE
+            if not path.exists():
+                return session
+            options = read_batching(path)
+        return BatchingSession(session, options, self._scheduler, self._observer)
+
+    def stop(self) -> None:
+        """End the threads, after the last version was closed."""
+        if not self._scheduler.stop():
+            log.error("a batch thread did not end")
