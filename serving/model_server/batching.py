@@ -31,7 +31,6 @@ from relentless.serving.model_server.batching_options import (
     read_batching,
 )
 from relentless.serving.model_server.capi import TFError
-from relentless.serving.model_server.deadlines import deadline
 from relentless.serving.model_server.servable import Session
 from relentless.serving.tensor_proto import RawTensor
 
@@ -69,23 +68,23 @@ class Part:
         self.rows = rows
         self.queued = time.monotonic()
         self.answer: Future[Outputs] = Future()
-        self._request = request
+        self.request = request
 
     def split(self, sizes: Sequence[int]) -> list[Self]:
         """Give parts of these sizes in place of this one."""
         pieces = {name: cut(tensor, sizes) for name, tensor in self.feeds.items()}
         parts = [
-            type(self)(self._request, {name: piece[at] for name, piece in pieces.items()}, size)
+            type(self)(self.request, {name: piece[at] for name, piece in pieces.items()}, size)
             for at, size in enumerate(sizes)
         ]
-        self._request.parts = list(parts)
+        self.request.parts = list(parts)
         return parts
 
     def begin(self, now: float) -> bool:
         """Say that a batch with this part runs; False where nobody waits for it any more."""
         if not self.answer.set_running_or_notify_cancel():
             return False
-        if now >= self._request.end:
+        if now >= self.request.end:
             self.fail(_expired())
             return False
         return True
@@ -99,9 +98,9 @@ class Part:
 class Request:
     """One call of ``run`` while it waits."""
 
-    def __init__(self, feeds: Feeds, rows: int) -> None:
-        given, now = deadline(), time.monotonic()
-        self.end = min(given, now + WAIT_S) if given is not None else now + WAIT_S
+    def __init__(self, feeds: Feeds, rows: int, timeout_s: float | None) -> None:
+        self.limited = timeout_s is not None
+        self.end = time.monotonic() + (WAIT_S if timeout_s is None else min(timeout_s, WAIT_S))
         self.parts = [Part(self, feeds, rows)]
 
     def outputs(self) -> Outputs:
@@ -161,7 +160,12 @@ class BatchingSession:
                 process = functools.partial(self._process, names=sorted(fetches))
                 self._queues[feeds, fetches] = scheduler.add(options, process)
 
-    def run(self, feeds: Mapping[str, RawTensor], fetches: Sequence[str]) -> list[RawTensor]:
+    def run(
+        self,
+        feeds: Mapping[str, RawTensor],
+        fetches: Sequence[str],
+        timeout_s: float | None = None,
+    ) -> list[RawTensor]:
         """Feed tensors by graph name and fetch others, together with whoever asks the same.
 
         Feeds and fetches that are no signature's run alone, and so do requests without rows.
@@ -171,11 +175,11 @@ class BatchingSession:
         """
         queue = self._queues.get((frozenset(feeds), frozenset(fetches)))
         if queue is None or not (rows := count_rows(feeds)):
-            return self._wrapped.run(feeds, fetches)
+            return self._wrapped.run(feeds, fetches, timeout_s)
         if self._observer:
             for tensor in feeds.values():
                 self._observer.on_input(tensor.shape[0])
-        request = Request(feeds, rows)
+        request = Request(feeds, rows, timeout_s)
         queue.submit(request.parts[0])
         outputs = request.outputs()
         return [outputs[name] for name in fetches]
@@ -186,7 +190,7 @@ class BatchingSession:
         if not live or not self._enter(live):
             return
         try:
-            self._run(live, names, [now - part.queued for part in live])
+            self._run(live, names, now)
         except TFError as error:
             for part in live:
                 part.fail(error)
@@ -197,7 +201,7 @@ class BatchingSession:
         finally:
             self._leave()
 
-    def _run(self, parts: Sequence[Part], names: Sequence[str], delays_s: list[float]) -> None:
+    def _run(self, parts: Sequence[Part], names: Sequence[str], now: float) -> None:
         sizes = [part.rows for part in parts]
         rows = sum(sizes)
         padding = self._options.padded(rows) - rows
@@ -207,8 +211,11 @@ class BatchingSession:
             pad_lengths=self._options.pad_variable_length_inputs,
         )
         if self._observer:
-            self._observer.on_batch(rows + padding, padding, delays_s)
-        outputs = self._wrapped.run(feeds, names)
+            self._observer.on_batch(rows + padding, padding, [now - part.queued for part in parts])
+        # As long as the most patient of its callers waits.
+        limited = all(part.request.limited for part in parts)
+        timeout_s = max(part.request.end for part in parts) - now if limited else None
+        outputs = self._wrapped.run(feeds, names, timeout_s)
         pieces = {
             name: cut_output(tensor, [*sizes, padding])
             for name, tensor in zip(names, outputs, strict=True)

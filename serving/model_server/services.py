@@ -11,7 +11,6 @@ import structlog
 
 from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.core import Core
-from relentless.serving.model_server.deadlines import time_limit
 from relentless.serving.tf_protos import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 log = structlog.get_logger(__name__)
@@ -29,8 +28,7 @@ def clipped(message: str) -> str:
 def answer(method: Callable[[Any], Any], request: Any, context: grpc.ServicerContext) -> Any:
     """Call a method and abort with the status of the error that it raises."""
     try:
-        with time_limit(context.time_remaining()):
-            return method(request)
+        return method(request)
     except TFError as error:
         _abort(context, _CODES.get(error.code, grpc.StatusCode.UNKNOWN), str(error))
     except Exception as error:

@@ -72,7 +72,12 @@ class SavedModelSession:
             raise TFError(INVALID_ARGUMENT, f"Tensor {tensor_name} is not found in the graph")
         return self._endpoints.setdefault(tensor_name, Output(operation, int(index or 0)))
 
-    def run(self, feeds: Mapping[str, RawTensor], fetches: Sequence[str]) -> list[RawTensor]:
+    def run(
+        self,
+        feeds: Mapping[str, RawTensor],
+        fetches: Sequence[str],
+        timeout_s: float | None = None,
+    ) -> list[RawTensor]:
         """Feed tensors by graph name and fetch others.
 
         Raises:

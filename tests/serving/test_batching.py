@@ -12,7 +12,6 @@ import pytest
 from relentless.serving.model_server.batching import Batching, BatchingSession
 from relentless.serving.model_server.batching_options import BatchingOptions
 from relentless.serving.model_server.capi import TFError
-from relentless.serving.model_server.deadlines import time_limit
 from relentless.serving.model_server.session import SavedModelSession
 from relentless.serving.tensor_proto import RawTensor
 
@@ -30,12 +29,19 @@ class Watched:
         self._session = SavedModelSession(folder)
         self.signatures = self._session.signatures
         self.runs: list[dict[str, tuple[int, ...]]] = []
+        self.timeouts: list[float | None] = []
         self.entered = threading.Semaphore(0)
         self.gate = threading.Event()
         self.gate.set()
         self.closed = threading.Event()
 
-    def run(self, feeds: Mapping[str, RawTensor], fetches: Sequence[str]) -> list[RawTensor]:
+    def run(
+        self,
+        feeds: Mapping[str, RawTensor],
+        fetches: Sequence[str],
+        timeout_s: float | None = None,
+    ) -> list[RawTensor]:
+        self.timeouts.append(timeout_s)
         self.runs.append({name: tensor.shape for name, tensor in feeds.items()})
         self.entered.release()
         assert self.gate.wait(PATIENCE_S)
@@ -114,10 +120,16 @@ def pool() -> Iterator[futures.ThreadPoolExecutor]:
         yield made
 
 
-def ask(session: BatchingSession, rows: Any, signature: str = "serving_default") -> Any:
+def ask(
+    session: BatchingSession,
+    rows: Any,
+    signature: str = "serving_default",
+    timeout_s: float | None = None,
+) -> Any:
     signed = session.signatures[signature]
     feed = RawTensor.of(np.asarray(rows, np.float32))
-    (answer,) = session.run({signed.inputs["x"].name: feed}, [signed.outputs["y"].name])
+    fetches = [signed.outputs["y"].name]
+    (answer,) = session.run({signed.inputs["x"].name: feed}, fetches, timeout_s)
     return answer.array()
 
 
@@ -247,12 +259,7 @@ def test_a_request_whose_time_is_over_is_not_run(
     watched.gate.clear()
     first = pool.submit(ask, session, HALVED[:1])
     assert watched.entered.acquire(timeout=PATIENCE_S)
-
-    def late() -> Any:
-        with time_limit(0.02):
-            return ask(session, HALVED[:2])
-
-    assert refusal(pool.submit(late)) == (
+    assert refusal(pool.submit(ask, session, HALVED[:2], timeout_s=0.02)) == (
         8,
         "Run() timeout exceeded while waiting in batching queue",
     )
@@ -267,17 +274,26 @@ def test_a_deadline_does_not_cut_off_a_batch_that_runs(
 ) -> None:
     session = opened()
     watched.gate.clear()
-
-    def within(seconds: float) -> Any:
-        with time_limit(seconds):
-            return ask(session, HALVED[:1])
-
-    answer = pool.submit(within, 0.02)
+    answer = pool.submit(ask, session, HALVED[:1], timeout_s=0.02)
     assert watched.entered.acquire(timeout=PATIENCE_S)
     with pytest.raises(TimeoutError):
         answer.result(0.05)
     watched.gate.set()
     assert answer.result(PATIENCE_S).shape == (1, 2)
+
+
+def test_a_batch_has_the_time_of_its_most_patient_caller(
+    opened: Open, watched: Watched, pool: futures.ThreadPoolExecutor
+) -> None:
+    session = opened(max_batch_size=2, batch_timeout_s=NEVER)
+    for times in ((20.0, 10.0), (20.0, None)):
+        answers = [pool.submit(ask, session, HALVED[:1], timeout_s=time) for time in times]
+        for answer in answers:
+            assert answer.result(PATIENCE_S).shape == (1, 2)
+    limited, unlimited = watched.timeouts
+    assert limited is not None
+    assert 10 < limited <= 20
+    assert unlimited is None
 
 
 def test_an_unload_drains_its_queue_and_loses_nothing(
