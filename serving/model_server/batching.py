@@ -1,30 +1,23 @@
 """Batching as TensorFlow Serving does it: requests of one signature that wait share one run.
 
 ``BatchingSession`` stands where its BatchingSession stands, around the session of one version; a
-caller blocks in ``run`` until its batch is done. Beside it: ``batch_scheduler.py`` (queues and
-threads), ``batch_tensors.py`` (putting together and taking apart), ``batching_options.py``.
+caller blocks in ``run`` until its batch is done. Below: ``batch_request.py`` (a call that waits),
+``batch_scheduler.py`` (queues and threads), ``batch_tensors.py`` (putting together and taking
+apart), ``batching_options.py``.
 """
 
 import functools
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import structlog
 
+from relentless.serving.model_server.batch_request import Part, Request
 from relentless.serving.model_server.batch_scheduler import BatchQueue, BatchScheduler
-from relentless.serving.model_server.batch_tensors import (
-    Feeds,
-    count_rows,
-    cut,
-    cut_output,
-    join,
-    merge,
-)
+from relentless.serving.model_server.batch_tensors import count_rows, cut_output, merge
 from relentless.serving.model_server.batching_options import (
     PER_MODEL_FILE,
     BatchingOptions,
@@ -36,102 +29,31 @@ from relentless.serving.tensor_proto import RawTensor
 
 log = structlog.get_logger(__name__)
 
-DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, INTERNAL = 4, 8, 9, 13
+FAILED_PRECONDITION, INTERNAL = 9, 13
 
-WAIT_S = 300.0
-"""The longest that a caller without a deadline waits, and any caller for a batch that runs."""
+POOL = ""
+"""The metrics' label of the thread pool; TensorFlow Serving's server leaves it empty."""
 CLOSE_S = 10.0
 """The longest that an unload waits for the queues of its version."""
 
-Outputs = dict[str, RawTensor]
 Signature = tuple[frozenset[str], frozenset[str]]
 """Feeds and fetches by graph name: requests that agree in both may share a run."""
 
 
 class BatchObserver(Protocol):
-    """What is told of batching, for metrics."""
+    """What is told of batching: ``metrics.Metrics`` under TensorFlow Serving's names."""
 
-    def on_input(self, rows: int) -> None:
-        """One input tensor of a request came."""
+    def batch_input(self, rows: int) -> None:
+        """Record the rows of one input tensor as it came in."""
         ...
 
-    def on_batch(self, size: int, padding: int, delays_s: Sequence[float]) -> None:
-        """A batch runs: its rows with the padding, and how long each request of it waited."""
+    def queued(self, thread_pool: str, micros: float) -> None:
+        """Record how long a request waited for its batch to run."""
         ...
 
-
-class Part:
-    """The rows of one request that are in one batch: all of them, unless it was split."""
-
-    def __init__(self, request: "Request", feeds: Feeds, rows: int) -> None:
-        self.feeds = feeds
-        self.rows = rows
-        self.queued = time.monotonic()
-        self.answer: Future[Outputs] = Future()
-        self.request = request
-
-    def split(self, sizes: Sequence[int]) -> list[Self]:
-        """Give parts of these sizes in place of this one."""
-        pieces = {name: cut(tensor, sizes) for name, tensor in self.feeds.items()}
-        parts = [
-            type(self)(self.request, {name: piece[at] for name, piece in pieces.items()}, size)
-            for at, size in enumerate(sizes)
-        ]
-        self.request.parts = list(parts)
-        return parts
-
-    def begin(self, now: float) -> bool:
-        """Say that a batch with this part runs; False where nobody waits for it any more."""
-        if not self.answer.set_running_or_notify_cancel():
-            return False
-        if now >= self.request.end:
-            self.fail(_expired())
-            return False
-        return True
-
-    def fail(self, error: TFError) -> None:
-        """Answer with an error, each caller with its own."""
-        with suppress(InvalidStateError):
-            self.answer.set_exception(TFError(error.code, str(error)))
-
-
-class Request:
-    """One call of ``run`` while it waits."""
-
-    def __init__(self, feeds: Feeds, rows: int, timeout_s: float | None) -> None:
-        self.limited = timeout_s is not None
-        self.end = time.monotonic() + (WAIT_S if timeout_s is None else min(timeout_s, WAIT_S))
-        self.parts = [Part(self, feeds, rows)]
-
-    def outputs(self) -> Outputs:
-        """Wait for every part and put the answers together.
-
-        Raises:
-            TFError: the first failure; RESOURCE_EXHAUSTED where the deadline came in the queue.
-        """
-        try:
-            answers = [self._wait(part) for part in self.parts]
-        finally:
-            for part in self.parts:
-                part.answer.cancel()
-        if len(answers) == 1:
-            return answers[0]
-        return {name: join([answer[name] for answer in answers]) for name in answers[0]}
-
-    def _wait(self, part: Part) -> Outputs:
-        try:
-            return part.answer.result(max(0.0, self.end - time.monotonic()))
-        except TimeoutError:
-            if part.answer.cancel():
-                raise _expired() from None
-        try:
-            return part.answer.result(WAIT_S)
-        except TimeoutError:
-            raise TFError(DEADLINE_EXCEEDED, "The batch of this request did not end") from None
-
-
-def _expired() -> TFError:
-    return TFError(RESOURCE_EXHAUSTED, "Run() timeout exceeded while waiting in batching queue")
+    def batch(self, rows: int, padded: int) -> None:
+        """Record one run: the rows that it held, and the rows after padding."""
+        ...
 
 
 class BatchingSession:
@@ -178,7 +100,7 @@ class BatchingSession:
             return self._wrapped.run(feeds, fetches, timeout_s)
         if self._observer:
             for tensor in feeds.values():
-                self._observer.on_input(tensor.shape[0])
+                self._observer.batch_input(tensor.shape[0])
         request = Request(feeds, rows, timeout_s)
         queue.submit(request.parts[0])
         outputs = request.outputs()
@@ -186,6 +108,9 @@ class BatchingSession:
 
     def _process(self, parts: Sequence[Part], names: Sequence[str]) -> None:
         now = time.monotonic()
+        if self._observer:
+            for part in parts:
+                self._observer.queued(POOL, (now - part.queued) * 1e6)
         live = [part for part in parts if part.begin(now)]
         if not live or not self._enter(live):
             return
@@ -211,7 +136,7 @@ class BatchingSession:
             pad_lengths=self._options.pad_variable_length_inputs,
         )
         if self._observer:
-            self._observer.on_batch(rows + padding, padding, [now - part.queued for part in parts])
+            self._observer.batch(rows, rows + padding)
         # As long as the most patient of its callers waits.
         limited = all(part.request.limited for part in parts)
         timeout_s = max(part.request.end for part in parts) - now if limited else None

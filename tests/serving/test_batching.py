@@ -57,14 +57,17 @@ class Told:
 
     def __init__(self) -> None:
         self.inputs: list[int] = []
-        self.batches: list[tuple[int, int, int]] = []
+        self.waits: list[float] = []
+        self.batches: list[tuple[int, int]] = []
 
-    def on_input(self, rows: int) -> None:
+    def batch_input(self, rows: int) -> None:
         self.inputs.append(rows)
 
-    def on_batch(self, size: int, padding: int, delays_s: Sequence[float]) -> None:
-        assert all(delay >= 0 for delay in delays_s)
-        self.batches.append((size, padding, len(delays_s)))
+    def queued(self, thread_pool: str, micros: float) -> None:
+        self.waits.append(micros)
+
+    def batch(self, rows: int, padded: int) -> None:
+        self.batches.append((rows, padded))
 
 
 def half_plus_two(folder: Path) -> Path:
@@ -168,7 +171,8 @@ def test_a_batch_is_padded_and_the_padding_is_nobodys_answer(
     session = opened(told, max_batch_size=8, batch_timeout_s=0.01, allowed_batch_sizes=(4, 8))
     np.testing.assert_array_equal(ask(session, HALVED[:3]), HALVED[:3] / 2 + 2)
     assert watched.runs == [{"x:0": (4, 2)}]
-    assert (told.inputs, told.batches) == ([3], [(4, 1, 1)])
+    assert (told.inputs, told.batches) == ([3], [(3, 4)])
+    assert told.waits[0] >= 10_000
 
 
 def test_inputs_of_several_lengths_are_padded_where_that_is_on(
