@@ -17,7 +17,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from relentless.proto.errors import InvalidSettings, ModelUnavailable
 from relentless.serving.model_server.config import ModelConfig
-from relentless.serving.model_server.main import ModelServer, require_local, serve
+from relentless.serving.model_server.listeners import require_local
+from relentless.serving.model_server.main import ModelServer, serve
 from relentless.serving.model_server.versions import Policy
 from relentless.serving.tf_client import TfServingPredictor
 

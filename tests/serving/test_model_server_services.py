@@ -10,11 +10,9 @@ from relentless.serving.tf_protos import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    inference_pb2,
     model_management_pb2,
     model_service_pb2_grpc,
     prediction_service_pb2_grpc,
-    regression_pb2,
 )
 
 from .saved_models import MODEL
@@ -22,7 +20,6 @@ from .saved_models import MODEL
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
-UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +100,9 @@ def reload(models: Any, *entries: tuple[str, str], labels: dict[str, int] | None
     made = model_management_pb2.ReloadConfigRequest()
     made.config.model_config_list.SetInParent()
     for name, path in entries:
-        entry = made.config.model_config_list.config.add(name=name, base_path=path)
+        entry = made.config.model_config_list.config.add(
+            name=name, base_path=path, model_platform="tensorflow"
+        )
         entry.model_version_policy.all.SetInParent()
         for label, number in (labels or {}).items():
             entry.version_labels[label] = number
@@ -168,21 +167,11 @@ def test_a_reload_moves_labels(models: Any, predictions: Any) -> None:
     assert predictions.GetModelMetadata(made, timeout=20).model_spec.version.value == 1
 
 
-def test_what_is_not_served_says_so(predictions: Any) -> None:
-    for call, made in (
-        (predictions.Regress, regression_pb2.RegressionRequest()),
-        (predictions.MultiInference, inference_pb2.MultiInferenceRequest()),
-    ):
-        with pytest.raises(grpc.RpcError) as refused:
-            call(made, timeout=20)
-        assert refused.value.code() is UNIMPLEMENTED
-
-
 @pytest.mark.parametrize(
     ("signature", "examples", "code", "words"),
     [
         ("x", 1, INVALID, "No signature was found with the name: x"),
-        ("classify", 0, INVALID, "Input is empty"),
+        ("classify", 0, INVALID, "Input is empty."),
         ("serving_default", 1, INVALID, "Expected one input Tensor."),
         ("classify", 1, INVALID, "string"),
     ],
