@@ -12,9 +12,8 @@ from typing import Self
 
 from relentless.serving.model_server.batch_tensors import Feeds, cut, join
 from relentless.serving.model_server.capi import TFError
+from relentless.serving.model_server.codes import DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED
 from relentless.serving.tensor_proto import RawTensor
-
-DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED = 4, 8
 
 WAIT_S = 300.0
 """The longest that a caller without a deadline waits, and any caller for a batch that runs."""

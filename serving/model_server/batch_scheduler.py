@@ -16,10 +16,9 @@ import structlog
 
 from relentless.serving.model_server.batching_options import BatchingOptions
 from relentless.serving.model_server.capi import TFError
+from relentless.serving.model_server.codes import INTERNAL, INVALID_ARGUMENT, UNAVAILABLE
 
 log = structlog.get_logger(__name__)
-
-INVALID_ARGUMENT, INTERNAL, UNAVAILABLE = 3, 13, 14
 
 IDLE_S = 5.0
 """A thread without work looks up this often, whatever happens."""

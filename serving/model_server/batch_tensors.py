@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from relentless.serving.model_server.capi import TFError
+from relentless.serving.model_server.codes import FAILED_PRECONDITION, INTERNAL, INVALID_ARGUMENT
 from relentless.serving.tensor_proto import STRING, RawTensor
-
-INVALID_ARGUMENT, FAILED_PRECONDITION, INTERNAL = 3, 9, 13
 
 PADDABLE_RANKS = range(1, 7)
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from relentless.proto.errors import InvalidSettings
 from relentless.serving.model_server.batch_request import Part, Request
 from relentless.serving.model_server.batch_scheduler import BatchQueue, BatchScheduler
 from relentless.serving.model_server.batch_tensors import count_rows, cut_output, merge
@@ -24,13 +25,14 @@ from relentless.serving.model_server.batching_options import (
     read_batching,
 )
 from relentless.serving.model_server.capi import TFError
+from relentless.serving.model_server.codes import FAILED_PRECONDITION, INTERNAL, INVALID_ARGUMENT
 from relentless.serving.model_server.servable import Session
 from relentless.serving.tensor_proto import RawTensor
 
 log = structlog.get_logger(__name__)
 
-FAILED_PRECONDITION, INTERNAL = 9, 13
-
+MAX_CALLERS = 256
+"""Threads that wait in ``run``, twice the largest batch up to this."""
 POOL = ""
 """The metrics' label of the thread pool; TensorFlow Serving's server leaves it empty."""
 CLOSE_S = 10.0
@@ -204,18 +206,26 @@ class Batching:
         self._observer = observer
         self._scheduler = BatchScheduler[Part](options.num_batch_threads, options.thread_pool_name)
 
-    def wrap(self, session: Session, folder: Path) -> Session:
+    @property
+    def callers(self) -> int:
+        """How many callers may have to wait at a time for full batches to form."""
+        return min(2 * self.options.max_batch_size, MAX_CALLERS)
+
+    def wrap(self, name: str, version: int, folder: Path, session: Session) -> Session:
         """Give the session of a version with batching around it.
 
         Raises:
-            InvalidSettings: the version's own parameters do not parse.
+            TFError: INVALID_ARGUMENT; the version's own parameters do not parse.
         """
         options = self.options
         if self._per_model:
             path = folder / PER_MODEL_FILE
             if not path.exists():
                 return session
-            options = read_batching(path)
+            try:
+                options = read_batching(path)
+            except InvalidSettings as error:
+                raise TFError(INVALID_ARGUMENT, f"{name} {version}: {error}") from error
         return BatchingSession(session, options, self._scheduler, self._observer)
 
     def stop(self) -> None:

@@ -3,18 +3,16 @@
 No queue and no thread is here; ``batching.py`` above makes them from these numbers.
 """
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from google.protobuf import text_format
 
 from relentless.proto.errors import InvalidSettings
 from relentless.proto.gen.model_server_pb2 import BatchingParameters
 from relentless.serving.model_server.capi import TFError
-
-INVALID_ARGUMENT = 3
+from relentless.serving.model_server.codes import INVALID_ARGUMENT
+from relentless.serving.model_server.options import schedulable_cpus
+from relentless.serving.model_server.text_files import read_message
 
 PER_MODEL_FILE = "batching_params.pbtxt"
 """Beside a version's graph, read where ``--enable_per_model_batching_parameters`` is given."""
@@ -30,7 +28,7 @@ class BatchingOptions:
     """The longest a request waits for company while a thread is free."""
     max_enqueued_batches: int = 10
     """Batches of one queue that wait; past that a request is refused."""
-    num_batch_threads: int = os.cpu_count() or 1
+    num_batch_threads: int = field(default_factory=schedulable_cpus)
     """Batches that run at a time, over all queues."""
     thread_pool_name: str = "batch_threads"
     allowed_batch_sizes: tuple[int, ...] = ()
@@ -142,8 +140,19 @@ def read_batching(path: Path) -> BatchingOptions:
     Raises:
         InvalidSettings: a file that does not parse, or numbers that contradict each other.
     """
+    message = read_message(path, BatchingParameters())
     try:
-        text = path.read_text(encoding="utf-8")
-        return from_proto(text_format.Parse(text, BatchingParameters()))
-    except (OSError, UnicodeDecodeError, text_format.ParseError, TFError) as error:
+        return from_proto(message)
+    except TFError as error:
         raise InvalidSettings(f"{path}: {error}") from error
+
+
+def from_flags(file: str) -> BatchingOptions:
+    """Give what ``--enable_batching`` asks for, with ``--batching_parameters_file`` or without.
+
+    Raises:
+        InvalidSettings: ``read_batching`` refuses the file.
+    """
+    if file:
+        return read_batching(Path(file))
+    return BatchingOptions(thread_pool_name="model_server_batch_threads")

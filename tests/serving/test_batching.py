@@ -105,7 +105,7 @@ def opened(watched: Watched) -> Iterator[Open]:
         batching = Batching(
             BatchingOptions(**({"num_batch_threads": 1} | options)), observer=observer
         )
-        session = batching.wrap(watched, Path())
+        session = batching.wrap("m", 1, Path(), watched)
         assert isinstance(session, BatchingSession)
         made.append((batching, session))
         return session
@@ -338,7 +338,7 @@ def test_a_batch_that_outlives_the_unload_closes_the_session_when_it_ends(
 def test_all_versions_share_the_threads_and_each_has_its_own_queues(tmp_path: Path) -> None:
     batching = Batching(BatchingOptions(num_batch_threads=2, thread_pool_name="shared"))
     sessions = [
-        batching.wrap(Watched(half_plus_two(tmp_path / str(number))), tmp_path / str(number))
+        batching.wrap("m", number, tmp_path, Watched(half_plus_two(tmp_path / str(number))))
         for number in (1, 2, 3)
     ]
     with futures.ThreadPoolExecutor(12) as pool:
@@ -356,14 +356,18 @@ def test_all_versions_share_the_threads_and_each_has_its_own_queues(tmp_path: Pa
 def test_a_version_is_batched_by_its_own_file_where_that_is_on(tmp_path: Path) -> None:
     batching = Batching(BatchingOptions(num_batch_threads=1), per_model=True)
     plain = Watched(half_plus_two(tmp_path / "1"))
-    assert batching.wrap(plain, tmp_path / "1") is plain
+    assert batching.wrap("m", 1, tmp_path / "1", plain) is plain
     own = half_plus_two(tmp_path / "2")
     (own / "batching_params.pbtxt").write_text("max_batch_size { value: 2 }")
-    session = batching.wrap(Watched(own), own)
+    session = batching.wrap("m", 2, own, Watched(own))
     assert isinstance(session, BatchingSession)
     with pytest.raises(TFError, match="larger than maximum input batch size 2"):
         ask(session, HALVED[:3])
     session.close()
+    (own / "batching_params.pbtxt").write_text("max_batch_size: 2")
+    with pytest.raises(TFError, match=r"It is written max_batch_size \{ value: 128 \}") as refused:
+        batching.wrap("m", 2, own, plain)
+    assert refused.value.code == 3
     plain.close()
     batching.stop()
 
@@ -375,7 +379,7 @@ def test_the_network_answers_in_a_batch_what_it_answers_alone(
     write_graph(tmp_path / "1", random_weights(3))
     watched = Watched(tmp_path / "1")
     batching = Batching(BatchingOptions(32, NEVER, num_batch_threads=1))
-    session = batching.wrap(watched, tmp_path / "1")
+    session = batching.wrap("m", 1, tmp_path / "1", watched)
     widths = {"features": F, "bias": HIDDEN, "context": EMBEDDING}
     signed = session.signatures[name]
     random = np.random.default_rng(1)

@@ -1,6 +1,5 @@
 """The batching file: what it may say, what it leaves out, and what is refused in which words."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,12 @@ from relentless.proto.errors import InvalidSettings
 from relentless.proto.gen.model_server_pb2 import BatchingParameters
 from relentless.serving.model_server.batching_options import (
     BatchingOptions,
+    from_flags,
     from_proto,
     read_batching,
 )
 from relentless.serving.model_server.capi import TFError
+from relentless.serving.model_server.options import schedulable_cpus
 
 
 def parsed(text: str) -> BatchingOptions:
@@ -21,7 +22,7 @@ def parsed(text: str) -> BatchingOptions:
 
 
 def test_what_is_left_out_has_tensorflows_defaults() -> None:
-    assert parsed("") == BatchingOptions(1000, 0.0, 10, os.cpu_count() or 1, "batch_threads")
+    assert parsed("") == BatchingOptions(1000, 0.0, 10, schedulable_cpus(), "batch_threads")
 
 
 def test_every_parameter_is_read() -> None:
@@ -96,6 +97,13 @@ def test_a_batch_is_padded_to_the_next_allowed_size() -> None:
     options = BatchingOptions(8, allowed_batch_sizes=(2, 4, 8))
     assert [options.padded(rows) for rows in (1, 2, 3, 5, 8)] == [2, 2, 4, 8, 8]
     assert BatchingOptions(8).padded(5) == 5
+
+
+def test_the_flags_need_no_file(tmp_path: Path) -> None:
+    assert from_flags("") == BatchingOptions(thread_pool_name="model_server_batch_threads")
+    path = tmp_path / "batching.config"
+    path.write_text("max_batch_size { value: 8 }")
+    assert from_flags(str(path)) == BatchingOptions(8)
 
 
 def test_a_file_that_does_not_read_says_where_and_why(tmp_path: Path) -> None:
