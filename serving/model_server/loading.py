@@ -52,8 +52,10 @@ class Loading:
                 verify(folder)
             except ModelInvalid as error:
                 raise TFError(FAILED_PRECONDITION, str(error)) from error
-        session = SavedModelSession(folder, self.config.for_folder(folder), self.tags)
+        session: Session = SavedModelSession(folder, self.config.for_folder(folder), self.tags)
         try:
+            # Before the warm-up, which goes the way of the requests that it stands for.
+            session = self.wrap(name, version, folder, session)
             count = admit(
                 session,
                 folder,
@@ -62,9 +64,8 @@ class Loading:
                 iterations=self.iterations if self.warm_up else 0,
                 check=self.check_methods,
             )
-            wrapped = self.wrap(name, version, folder, session)
         except BaseException:
             session.close()
             raise
         log.info("version warmed up", model=name, version=version, requests=count)
-        return wrapped
+        return session

@@ -21,6 +21,8 @@ from grpc_health.v1 import (  # type: ignore[import-untyped]
 from grpc_health.v1.health import HealthServicer  # type: ignore[import-untyped]
 
 from relentless.proto.errors import InvalidSettings, ModelUnavailable, RelentlessError
+from relentless.serving.model_server.batching import Batching
+from relentless.serving.model_server.batching_options import from_flags
 from relentless.serving.model_server.capi import TFError, library
 from relentless.serving.model_server.config import ModelConfig, Place, anywhere, read_config
 from relentless.serving.model_server.core import Answering, Core
@@ -30,7 +32,7 @@ from relentless.serving.model_server.listeners import (
     listen,
     read_ssl,
 )
-from relentless.serving.model_server.loading import Loading
+from relentless.serving.model_server.loading import Loading, bare
 from relentless.serving.model_server.manager import Manager
 from relentless.serving.model_server.options import ServerOptions, schedulable_cpus
 from relentless.serving.model_server.rules import Rules, unavailable_text
@@ -83,6 +85,7 @@ class ModelServer:
     core: Core
     health: HealthServicer | None = None
     parts: tuple[Part, ...] = ()
+    batching: Batching | None = None
 
     def stop(self, grace_s: float = GRACE_S) -> None:
         """Refuse new calls, let those inside finish, then unload."""
@@ -93,6 +96,8 @@ class ModelServer:
             part.stop(grace_s)
         ended.wait(grace_s + 0.5)
         self.manager.close(drain_s=0.25)
+        if self.batching:
+            self.batching.stop()
 
 
 def start(
@@ -116,9 +121,12 @@ def start(
     wanted = addresses(options) if wanted is None else wanted
     ssl = read_ssl(options.ssl_config_file)
     arguments = channel_arguments(options.grpc_channel_arguments)
-    loading = loading_for(options, models.required)
+    batching = batching_for(options)
+    loading = loading_for(options, models.required, batching)
+    # A caller waits in a thread until its batch ran, so too few threads keep batches small.
+    threads = max(options.grpc_max_threads, batching.callers if batching else 0)
     server = grpc.server(
-        futures.ThreadPoolExecutor(options.grpc_max_threads, thread_name_prefix="model-server"),
+        futures.ThreadPoolExecutor(threads, thread_name_prefix="model-server"),
         maximum_concurrent_rpcs=MAX_RPCS,
         options=arguments,
     )
@@ -138,14 +146,30 @@ def start(
         opened = listen(server, wanted, ssl)
     except RelentlessError:
         manager.close(drain_s=0.25)
+        if batching:
+            batching.stop()
         raise
     server.start()
     for address in opened:
         log.info(f"Running gRPC ModelServer at {address} ...")
-    return ModelServer(opened[0], server, manager, core, watch)
+    return ModelServer(opened[0], server, manager, core, watch, batching=batching)
 
 
-def loading_for(options: ServerOptions, required: tuple[str, ...]) -> Loading:
+def batching_for(options: ServerOptions) -> Batching | None:
+    """Give the batching that the flags ask for, with its threads started.
+
+    Raises:
+        InvalidSettings: its file does not parse, or its numbers contradict each other.
+    """
+    if not options.enable_batching:
+        return None
+    made = from_flags(options.batching_parameters_file)
+    return Batching(made, per_model=options.enable_per_model_batching_parameters)
+
+
+def loading_for(
+    options: ServerOptions, required: tuple[str, ...], batching: Batching | None = None
+) -> Loading:
     """Give what every version is loaded with.
 
     Raises:
@@ -161,6 +185,7 @@ def loading_for(options: ServerOptions, required: tuple[str, ...]) -> Loading:
         warm_up=options.enable_model_warmup,
         iterations=max(1, options.num_request_iterations_for_warmup),
         check_methods=options.enable_signature_method_name_check,
+        wrap=batching.wrap if batching else bare,
     )
 
 
