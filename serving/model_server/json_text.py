@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from relentless.serving.model_server.capi import TFError
-
-INVALID_ARGUMENT = 3
+from relentless.serving.model_server.codes import INVALID_ARGUMENT
 
 MAX_CONTAINERS = 1 << 20
 """Lists and objects of one body: each costs some twenty times its two characters."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from relentless.serving.model_server.capi import TFError
+from relentless.serving.model_server.codes import NAMES, UNIMPLEMENTED
 from relentless.serving.model_server.json_text import (
     FLOAT_MAX,
     as_double,
@@ -23,8 +24,6 @@ from relentless.serving.model_server.json_text import (
 )
 from relentless.serving.tensor_proto import DTYPES, MAX_DIMS, RawTensor
 from relentless.serving.tf_protos import tensor_pb2
-
-UNIMPLEMENTED = 12
 
 FLOAT, DOUBLE, STRING, BOOL = 1, 2, 7, 10
 INTEGERS = (3, 4, 5, 6, 9, 22, 23)
@@ -249,4 +248,4 @@ class RowByRow:
 
 
 def _status(error: TFError) -> str:
-    return f"{'UNIMPLEMENTED' if error.code == UNIMPLEMENTED else 'INVALID_ARGUMENT'}: {error}"
+    return f"{NAMES[error.code]}: {error}"

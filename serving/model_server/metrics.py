@@ -13,20 +13,15 @@ import threading
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
+from relentless.serving.model_server.codes import NAMES
+
 MAX_SERIES = 1000
 OTHER = "(other)"
-
-CODES = (
-    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
-    "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
-    "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
-)  # fmt: skip
-"""The name of each status code, by its number."""
 
 
 def code_name(code: int) -> str:
     """Give the name of a status code."""
-    return CODES[code] if 0 <= code < len(CODES) else "UNKNOWN"
+    return NAMES.get(code, "UNKNOWN") if code else "OK"
 
 
 def exponential(scale: float, growth: float, count: int) -> tuple[float, ...]:

@@ -12,7 +12,9 @@ from typing import Any
 import structlog
 
 from relentless.serving.model_server.capi import TFError
+from relentless.serving.model_server.codes import INTERNAL
 from relentless.serving.model_server.core import Core
+from relentless.serving.model_server.examples import DEFAULT_SIGNATURE
 from relentless.serving.model_server.json_answers import (
     classifications_json,
     error_json,
@@ -35,10 +37,6 @@ from relentless.serving.tf_protos import (
 )
 
 log = structlog.get_logger(__name__)
-
-DEFAULT_SIGNATURE = "serving_default"
-
-INTERNAL = 13
 
 HTTP_STATUS = {
     0: 200, 1: 499, 2: 500, 3: 400, 4: 504, 5: 404, 6: 409, 7: 403, 8: 429, 9: 400, 10: 409,
@@ -64,9 +62,10 @@ def refusal(error: TFError) -> Answer:
 class RestApi:
     """The paths under ``/v1/``. Safe for concurrent use."""
 
-    def __init__(self, core: Core, metrics: Metrics) -> None:
+    def __init__(self, core: Core, metrics: Metrics, timeout_s: float | None = None) -> None:
         self._core = core
         self._metrics = metrics
+        self._timeout_s = timeout_s
         self._methods: dict[str, Callable[[Target, bytes], bytes]] = {
             "predict": self._predict,
             "classify": self._classify,
@@ -99,21 +98,21 @@ class RestApi:
         document = parse(body)
         name = request.model_spec.signature_name = signature_name(document)
         name = name or DEFAULT_SIGNATURE
-        with self._core.find(request) as found:
+        with self._core.find(request.model_spec) as found:
             signature = found.session.signatures.get(name)
         if signature is None:
             raise bad(f'Serving signature name: "{name}" not found in signature def')
         spelt = fill_tensors(document, dict(signature.inputs), request)
         del document
-        return predictions_json(self._core.predict(request).outputs, spelt)
+        return predictions_json(self._core.predict(request, self._timeout_s).outputs, spelt)
 
     def _classify(self, asked: Target, body: bytes) -> bytes:
         request = self._examples(classification_pb2.ClassificationRequest(), asked, body)
-        return classifications_json(self._core.classify(request).result)
+        return classifications_json(self._core.classify(request, self._timeout_s).result)
 
     def _regress(self, asked: Target, body: bytes) -> bytes:
         request = self._examples(regression_pb2.RegressionRequest(), asked, body)
-        return regressions_json(self._core.regress(request).result)
+        return regressions_json(self._core.regress(request, self._timeout_s).result)
 
     def _examples(self, request: Any, asked: Target, body: bytes) -> Any:
         asked.name_in(request.model_spec)

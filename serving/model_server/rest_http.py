@@ -18,6 +18,7 @@ import uvicorn
 
 from relentless.proto.errors import ModelUnavailable
 from relentless.serving.model_server.capi import TFError
+from relentless.serving.model_server.codes import DEADLINE_EXCEEDED, INVALID_ARGUMENT, UNAVAILABLE
 from relentless.serving.model_server.json_answers import error_json
 from relentless.serving.model_server.metrics import Metrics
 from relentless.serving.model_server.rest import Answer, RestApi, refusal
@@ -36,11 +37,10 @@ MAX_PENDING = 512
 MAX_CONNECTIONS = 1024
 BACKLOG = 256
 KEEP_ALIVE_S = 60
+BODY_S = 30.0
+"""The longest that a body may take where requests have no limit."""
+
 START_S = 10.0
-
-INVALID_ARGUMENT, DEADLINE_EXCEEDED, UNAVAILABLE = 3, 4, 14
-
-METRICS_PATH = "/monitoring/prometheus/metrics"
 
 CORS = [
     (b"access-control-allow-origin", b"*"),
@@ -56,10 +56,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class RestOptions:
     """How to listen; the flags of the same names say more."""
 
-    host: str = "127.0.0.1"
+    hosts: tuple[str, ...] = ("127.0.0.1",)
+    """All of them get the same port; one that the machine lacks is left out beside another."""
     port: int = 0
     threads: int = 4
-    timeout_s: float = 30.0
+    timeout_s: float | None = 30.0
     cors: bool = False
     metrics_path: str = ""
     """Where Prometheus reads; "" serves no metrics."""
@@ -135,7 +136,7 @@ class RestApp:
         if request.verb == "OPTIONS" and self._options.cors:
             return Answer(200, b"")
         try:
-            async with asyncio.timeout(self._options.timeout_s):
+            async with asyncio.timeout(self._options.timeout_s or BODY_S):
                 await self._receive(request, receive)
         except TimeoutError:
             return Answer(408, error_json("The request's body did not arrive in time"))
@@ -219,6 +220,27 @@ class _Uvicorn(uvicorn.Server):
         self.ready.set()
 
 
+def _listen(hosts: tuple[str, ...], port: int) -> list[socket.socket]:
+    opened: list[socket.socket] = []
+    for host in hosts:
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+        except OSError as error:
+            sock.close()
+            if opened and ":" in host:
+                continue
+            for other in opened:
+                other.close()
+            raise ModelUnavailable(
+                f"the model server cannot listen for REST on {host}:{port}: {error}"
+            ) from error
+        opened.append(sock)
+        port = sock.getsockname()[1]
+    return opened
+
+
 class RestServer:
     """A listening REST port and its thread."""
 
@@ -228,16 +250,7 @@ class RestServer:
         Raises:
             ModelUnavailable: the address is taken.
         """
-        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-        self._socket = socket.socket(family)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind((options.host, options.port))
-        except OSError as error:
-            self._socket.close()
-            raise ModelUnavailable(
-                f"the model server cannot listen for REST on {options.host}:{options.port}: {error}"
-            ) from error
+        self._sockets = _listen(options.hosts, options.port)
         self._pool = ThreadPoolExecutor(options.threads, thread_name_prefix="rest")
         self._server = _Uvicorn(
             uvicorn.Config(
@@ -261,7 +274,7 @@ class RestServer:
     @property
     def address(self) -> str:
         """Where it listens, as "host:port"."""
-        host, port = self._socket.getsockname()[:2]
+        host, port = self._sockets[0].getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def start(self) -> Self:
@@ -277,7 +290,7 @@ class RestServer:
         return self
 
     def _serve(self) -> None:
-        asyncio.run(self._server.serve(sockets=[self._socket]))
+        asyncio.run(self._server.serve(sockets=self._sockets))
 
     def stop(self, grace_s: float = 2.0) -> None:
         """Refuse new requests, let those inside finish, and join every thread.
@@ -288,5 +301,6 @@ class RestServer:
         self._server.should_exit = True
         if self._thread.ident is not None:
             self._thread.join(grace_s + 5.0)
-        self._socket.close()
+        for opened in self._sockets:
+            opened.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
