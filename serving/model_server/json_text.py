@@ -74,8 +74,10 @@ def parse(body: bytes) -> dict[str, Any]:
         TFError: INVALID_ARGUMENT for what is no JSON object, is nested too deep or is too large.
     """
     text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    if not text:
+        raise bad("JSON Parse error: The document is empty")
     if not text.strip(" \t\r\n"):
-        raise bad("JSON Parse error: The document is empty. at offset: 0")
+        raise bad(f"JSON Parse error: The document is empty. at offset: {len(text)}")
     if body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
         raise bad(f"JSON Parse error: more than {MAX_CONTAINERS} lists and objects")
     try:
