@@ -57,8 +57,8 @@ def batching() -> Section:
                 figures += _figures(clients, rates, waits)
     return Section(
         "Batching in the embedded server",
-        f"predict_folded of one row. {BATCHING.name} of production against the same session, or the "
-        "same server over a Unix socket with all clients in one process, without batching.",
+        f"predict_folded of one row, {BATCHING.name} of production against no batching: a session "
+        "called by threads, then a server over a Unix socket with all clients in one process.",
         figures,
     )
 
