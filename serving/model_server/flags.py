@@ -1,8 +1,8 @@
 """The command line of ``tensorflow_model_server``, read into ``ServerOptions``. Pure.
 
-A flag is ``--name=value``; a boolean is also ``--name`` alone and takes ``true`` or ``false``. Beyond
-TensorFlow Serving, ``--name value`` is understood for the others. What cannot be understood, or
-exists there and not here, is an ``InvalidSettings`` that names the flag.
+A flag is ``--name=value``; a boolean is also ``--name`` alone and takes ``true`` or ``false``.
+Beyond TensorFlow Serving, ``--name value`` is understood for the others. What cannot be understood,
+or exists there and not here, is an ``InvalidSettings`` that names the flag.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ UNSUPPORTED = {
 IGNORED = frozenset({"use_saved_model", "skip_initialize_tpu"})
 """Flags without meaning here that change nothing either way."""
 
-HELP, VERSION = "help", "version"
+_KINDS = {name: kind for name, kind, _ in describe()}
 
 Wish = ServerOptions | Literal["help", "version"]
 """What a command line asks for."""
@@ -45,7 +45,6 @@ def parse(arguments: Sequence[str]) -> Wish:
     Raises:
         InvalidSettings: a flag that is unknown, not supported here, or has a value that it cannot.
     """
-    kinds = {name: kind for name, kind, _ in describe()}
     given: dict[str, Any] = {}
     rest = list(arguments)
     while rest:
@@ -57,22 +56,33 @@ def parse(arguments: Sequence[str]) -> Wish:
         if not word.startswith("--") or word == "--":
             raise InvalidSettings(f"unknown argument: {word}: flags are --name=value")
         name, equals, text = word[2:].partition("=")
-        value = text if equals else None
-        if name in kinds:
-            if value is None and kinds[name] is not bool:
-                if not rest or rest[0].startswith("--"):
-                    raise InvalidSettings(f"--{name} needs a value: --{name}=...")
-                value = rest.pop(0)
-            given[name] = _value(name, kinds[name], value)
-        elif name in UNSUPPORTED:
-            if value not in ("false", ""):
-                raise InvalidSettings(f"--{name} is not supported here: {UNSUPPORTED[name]}")
-        elif name not in IGNORED:
-            raise InvalidSettings(f"unknown argument: --{name}: see --help for the flags there are")
+        if name in _KINDS:
+            given[name] = _value(name, text if equals else _next_word(name, rest))
+        else:
+            _refuse(name, text if equals else None)
     return _checked(replace(ServerOptions(), **given))
 
 
-def _value(name: str, kind: type, text: str | None) -> Any:
+def _next_word(name: str, rest: list[str]) -> str | None:
+    """Take the value of a flag that was given without "=": a boolean has none."""
+    if _KINDS[name] is bool:
+        return None
+    if not rest or rest[0].startswith("--"):
+        raise InvalidSettings(f"--{name} needs a value: --{name}=...")
+    return rest.pop(0)
+
+
+def _refuse(name: str, text: str | None) -> None:
+    """Say why a flag is not taken; one that asks for nothing is left alone."""
+    if name in UNSUPPORTED:
+        if text not in ("false", ""):
+            raise InvalidSettings(f"--{name} is not supported here: {UNSUPPORTED[name]}")
+    elif name not in IGNORED:
+        raise InvalidSettings(f"unknown argument: --{name}: see --help for the flags there are")
+
+
+def _value(name: str, text: str | None) -> Any:
+    kind = _KINDS[name]
     if kind is bool:
         if text not in (None, "true", "false"):
             raise InvalidSettings(f"--{name}={text}: give true or false")
@@ -123,7 +133,10 @@ def _checked(options: ServerOptions) -> ServerOptions:
 def usage(program: str) -> str:
     """Give the text of ``--help``."""
     defaults = ServerOptions()
-    lines = [f"usage: {program}", "Flags:"]
+    lines = [
+        f"usage: {program} --model_base_path=/path/to/model | --model_config_file=/path/to/file",
+        "Flags:",
+    ]
     for name, kind, words in describe():
         value = getattr(defaults, name)
         shown = str(value).lower() if kind is bool else f'"{value}"' if kind is str else value

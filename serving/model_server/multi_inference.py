@@ -76,13 +76,9 @@ def _plan(session: Session, request: Any, check: bool) -> tuple[str, list[str]]:
             raise TFError(INVALID_ARGUMENT, f"Duplicate evaluation of signature: {name}")
         seen.add(name)
         if (signature := session.signatures.get(name)) is None:
-            raise TFError(
-                INVALID_ARGUMENT, f"Requested signature not found in model graph: {name}"
-            )
+            raise TFError(INVALID_ARGUMENT, f"Requested signature not found in model graph: {name}")
         if (method := _METHODS.get(task.method_name)) is None:
-            raise TFError(
-                UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}"
-            )
+            raise TFError(UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
         wanted, outputs = method.prepare(signature, check=check)
         feed = feed or wanted
         if feed != wanted:

@@ -1,4 +1,4 @@
-"""What decides about versions and labels without knowing any: limits, retries, label checks. Pure."""
+"""What decides about versions and labels without holding any: retries, label checks. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass

@@ -58,7 +58,13 @@ class SavedModelSession:
             names = (ctypes.c_char_p * len(tags))(*[tag.encode() for tag in tags])
             with checked() as status:
                 self._session = tf.TF_LoadSessionFromSavedModel(
-                    options, None, str(folder).encode(), names, len(tags), self._graph, meta,
+                    options,
+                    None,
+                    str(folder).encode(),
+                    names,
+                    len(tags),
+                    self._graph,
+                    meta,
                     status,
                 )
             self.signatures = _signatures(meta.contents)

@@ -1,4 +1,4 @@
-"""How a model's session runs: what the flags say, else what fits the model's size. Pure but for files.
+"""How a model's session runs: what the flags say, else what fits the model's size.
 
 A small graph without control flow runs wholly in the thread of its caller, because a pool of
 threads costs more than a model of a few thousand weights. Any other graph gets TensorFlow's own
@@ -78,9 +78,7 @@ def is_small(folder: Path) -> bool:
         saved = saved_model_pb2.SavedModel.FromString((folder / GRAPH).read_bytes())
     except (OSError, DecodeError):
         return False
-    return all(
-        _NOT_STRAIGHT.isdisjoint(_operations(meta.graph_def)) for meta in saved.meta_graphs
-    )
+    return all(_NOT_STRAIGHT.isdisjoint(_operations(meta.graph_def)) for meta in saved.meta_graphs)
 
 
 def _operations(graph: Any) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""The text protobuf files that flags name: read whole, and refused in TensorFlow Serving's words."""
+"""The text protobuf files that flags name, refused in TensorFlow Serving's words."""
 
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,6 @@
 """The server's other services, in TF Serving's words: metadata, status, reload, Classify."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ from relentless.serving.tf_protos import (
     prediction_service_pb2_grpc,
 )
 
+from .conftest import contract_server_in
 from .saved_models import MODEL
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -23,13 +25,27 @@ PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 
 
 @pytest.fixture(scope="module")
-def predictions(contract_channel: grpc.Channel) -> Any:
-    return prediction_service_pb2_grpc.PredictionServiceStub(contract_channel)
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+    """A server of this module's own, because reloads change what it serves."""
+    running = contract_server_in(tmp_path_factory.mktemp("models"))
+    yield running
+    running.stop(0.1)
 
 
 @pytest.fixture(scope="module")
-def models(contract_channel: grpc.Channel) -> Any:
-    return model_service_pb2_grpc.ModelServiceStub(contract_channel)
+def own_channel(own_server: ModelServer) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(own_server.address) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def predictions(own_channel: grpc.Channel) -> Any:
+    return prediction_service_pb2_grpc.PredictionServiceStub(own_channel)
+
+
+@pytest.fixture(scope="module")
+def models(own_channel: grpc.Channel) -> Any:
+    return model_service_pb2_grpc.ModelServiceStub(own_channel)
 
 
 def test_metadata_gives_the_signatures_and_the_version(predictions: Any) -> None:
@@ -138,7 +154,7 @@ def reload(models: Any, *entries: tuple[str, str], labels: dict[str, int] | None
 )
 def test_a_bad_reload_changes_nothing(
     models: Any,
-    contract_server: ModelServer,
+    own_server: ModelServer,
     entries: list[tuple[str, str]],
     labels: dict[str, int],
     code: grpc.StatusCode,
@@ -147,7 +163,7 @@ def test_a_bad_reload_changes_nothing(
     with pytest.raises(grpc.RpcError) as refused:
         reload(models, *entries, labels=labels)
     assert (refused.value.code(), refused.value.details()) == (code, words)
-    assert contract_server.manager.available(MODEL) == [1, 2]
+    assert own_server.manager.available(MODEL) == [1, 2]
 
 
 def test_a_reload_of_no_list_is_refused(models: Any) -> None:
