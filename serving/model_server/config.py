@@ -106,7 +106,7 @@ def under(root: Path) -> Place:
             given = root / given.relative_to(CONTAINER_ROOT)
         path = given.resolve()
         if path == root:
-            raise _outside(name, root)
+            raise _outside(name)
         return within(root)(name, path)
 
     return place
@@ -118,7 +118,7 @@ def within(root: Path) -> Place:
 
     def place(name: str, given: Path) -> Path:
         if not given.resolve().is_relative_to(root):
-            raise _outside(name, root)
+            raise _outside(name)
         return given
 
     return place
@@ -129,14 +129,30 @@ def anywhere(name: str, given: Path) -> Path:
     return given
 
 
-def common_root(configs: Iterable[ModelConfig]) -> Path:
-    """Give the folder that holds every model's base path."""
+def common_root(configs: Iterable[ModelConfig], fallback: Path) -> Path:
+    """Give the folder that holds every model's base path, or the fallback without models.
+
+    Where the folder above that one is closed to everybody else, it is the root: nobody else can
+    have put a model there.
+    """
     parents = [str(config.base.resolve().parent) for config in configs]
-    return Path(os.path.commonpath(parents)) if parents else Path("/")
+    if not parents:
+        return fallback
+    root = Path(os.path.commonpath(parents))
+    try:
+        above = root.parent.stat()
+    except OSError:
+        return root
+    closed = above.st_uid == os.getuid() and not above.st_mode & 0o077
+    return root.parent if closed and root.parent != Path.home() else root
 
 
-def _outside(name: str, root: Path) -> TFError:
-    return TFError(INVALID_ARGUMENT, f"Model {name} lies outside the model root")
+def _outside(name: str) -> TFError:
+    return TFError(
+        INVALID_ARGUMENT,
+        f"Model {name} lies outside the model root; a server that is to serve it is started with "
+        "another --model_root",
+    )
 
 
 def _check_platform(entry: Any) -> None:

@@ -78,7 +78,7 @@ def read_ssl(path: str) -> Any:
     if not path:
         return None
     config = read_message(Path(path), model_server_pb2.SSLConfig())
-    if not config.server_key or not config.server_cert:
+    if not all("-----BEGIN" in text for text in (config.server_key, config.server_cert)):
         raise InvalidSettings(f"{path}: server_key and server_cert are PEM texts, and both needed")
     if config.client_verify and not config.custom_ca:
         raise InvalidSettings(f"{path}: client_verify needs custom_ca, the PEM text to verify by")
@@ -113,13 +113,8 @@ def listen(server: grpc.Server, wanted: tuple[str, ...], ssl: Any) -> tuple[str,
     A machine without IPv6 has no ``[::1]``, which is left out beside another address.
 
     Raises:
-        InvalidSettings: an address that others can reach without a certificate, or keys that are
-            no PEM.
-        ModelUnavailable: an address that is taken.
+        ModelUnavailable: an address that is taken, or keys that do not fit.
     """
-    certified = ssl is not None and ssl.client_verify
-    for address in wanted:
-        require_local(address, certified=certified)
     opened: list[str] = []
     for address in wanted:
         try:
@@ -127,8 +122,9 @@ def listen(server: grpc.Server, wanted: tuple[str, ...], ssl: Any) -> tuple[str,
         except RuntimeError as error:
             if opened and address.startswith("[::1]:"):
                 continue
+            hint = ", or the keys of --ssl_config_file do not fit" if ssl else ""
             raise ModelUnavailable(
-                f"the model server cannot listen on {address}: {error}"
+                f"the model server cannot listen on {address}{hint}: {error}"
             ) from error
         named = address.startswith("unix:")
         opened.append(address if named else f"{address.rpartition(':')[0]}:{port}")

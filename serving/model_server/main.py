@@ -91,9 +91,8 @@ def models_for(options: ServerOptions) -> Models:
             configs = from_proto(asked, anywhere)
         except TFError as error:
             raise InvalidSettings(str(error)) from error
-    root = Path(options.model_root) if options.model_root else common_root(configs)
-    if not configs and not options.model_root:
-        root = Path(options.model_config_file).resolve().parent
+    fallback = Path(options.model_config_file).resolve().parent
+    root = Path(options.model_root) if options.model_root else common_root(configs, fallback)
     return Models(configs, within(root), patient=True)
 
 

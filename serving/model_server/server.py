@@ -31,6 +31,7 @@ from relentless.serving.model_server.listeners import (
     channel_arguments,
     listen,
     read_ssl,
+    require_local,
 )
 from relentless.serving.model_server.loading import Loading, bare
 from relentless.serving.model_server.manager import Manager
@@ -126,6 +127,8 @@ def start(
     """
     wanted = addresses(options) if wanted is None else wanted
     ssl = read_ssl(options.ssl_config_file)
+    for address in wanted:
+        require_local(address, certified=ssl is not None and ssl.client_verify)
     arguments = channel_arguments(options.grpc_channel_arguments)
     metrics = Metrics()
     rest_wanted = rest_options(options)
