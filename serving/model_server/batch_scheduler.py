@@ -195,7 +195,7 @@ class BatchScheduler(Generic[T]):
     """The threads, and the queues that they serve in turn."""
 
     def __init__(self, threads: int, name: str) -> None:
-        """Start the threads; ``stop`` joins them."""
+        """Make the threads; the first queue starts them, and ``stop`` joins them."""
         self.lock = threading.Lock()
         self.work = threading.Condition(self.lock)
         """Told when a batch may run, or when one begins to wait."""
@@ -206,8 +206,7 @@ class BatchScheduler(Generic[T]):
             threading.Thread(target=self._serve, name=f"{name}_{number}", daemon=True)
             for number in range(threads)
         ]
-        for thread in self._threads:
-            thread.start()
+        self._started = False
 
     def add(
         self, options: BatchingOptions, process: Callable[[Sequence[T]], None]
@@ -216,6 +215,10 @@ class BatchScheduler(Generic[T]):
         queue = BatchQueue(self, options, process)
         with self.lock:
             self._queues.append(queue)
+            if not self._started:
+                self._started = True
+                for thread in self._threads:
+                    thread.start()
         return queue
 
     def remove(self, queue: BatchQueue[T]) -> None:
@@ -232,7 +235,7 @@ class BatchScheduler(Generic[T]):
                 queue.abandon()
             self._queues.clear()
             self.work.notify_all()
-        for thread in self._threads:
+        for thread in self._threads if self._started else ():
             thread.join(max(0.0, end - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 

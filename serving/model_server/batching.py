@@ -194,7 +194,7 @@ class Batching:
         per_model: bool = False,
         observer: BatchObserver | None = None,
     ) -> None:
-        """Start the threads.
+        """Prepare the threads; the first version starts them.
 
         Args:
             options: how batches are made, and how many threads run them.

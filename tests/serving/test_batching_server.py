@@ -3,9 +3,12 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+import yaml
 
 from relentless.configs.settings import REPOSITORY
 from relentless.proto.errors import InvalidSettings, ModelRejected, ModelUnavailable
@@ -212,21 +216,35 @@ def test_a_version_whose_warm_up_cannot_be_batched_does_not_serve(serve: Serve) 
         serve("max_batch_size { value: 4 }")
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
 def test_a_process_serves_with_all_the_files_of_production(root: Path, tmp_path: Path) -> None:
-    """The container's own command line, with its folders moved."""
+    """The container's own command line, with folders and ports moved; its probes; its metrics."""
     command = re.findall(r'"(--[^"]+)"', (FILES / "Dockerfile").read_text())
     models = tmp_path / "models.config"
     text = (FILES / "models.config").read_text()
     models.write_text(text.replace('"/models/', f'"{root}/'))
-    socket = tmp_path / "grpc.sock"
+    listening, port = tmp_path / "grpc.sock", free_port()
     arguments = [
         flag.replace("/etc/tfserving/models.config", str(models)).replace(
             "/etc/tfserving", str(FILES)
         )
         for flag in command
-        if not flag.startswith(("--port=", "--rest_api_port="))
     ]
-    arguments += ["--port=0", f"--grpc_socket_path={socket}"]
+    arguments[:2] = ["--port=0", f"--grpc_socket_path={listening}", f"--rest_api_port={port}"]
     with (tmp_path / "stderr").open("w") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "relentless.serving.model_server", *arguments],
@@ -235,7 +253,7 @@ def test_a_process_serves_with_all_the_files_of_production(root: Path, tmp_path:
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )
     try:
-        client = TfServingPredictor(f"unix:{socket}", MODEL, timeout_s=PATIENCE_S)
+        client = TfServingPredictor(f"unix:{listening}", MODEL, timeout_s=PATIENCE_S)
         client.wait_ready(PATIENCE_S)
         assert client.labels() == {"stable": 1, "canary": 2}
         context = client.encode(np.zeros(C, np.float32), 1, 2)
@@ -243,6 +261,21 @@ def test_a_process_serves_with_all_the_files_of_production(root: Path, tmp_path:
         wanted = WEIGHTS[2].predict(features, np.zeros(C, np.float32))
         np.testing.assert_allclose(client.predict(features, context), wanted, atol=1e-5)
         client.close()
+        (cluster, *_) = yaml.safe_load_all((FILES / "kubernetes.yaml").read_text())
+        (container,) = cluster["spec"]["template"]["spec"]["containers"]
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            path = container[probe]["httpGet"]["path"]
+            assert get(f"http://127.0.0.1:{port}{path}")[0] == 200
+        compose = yaml.safe_load((FILES / "compose.common.yaml").read_text())
+        _, *check = compose["services"]["tf-serving"]["healthcheck"]["test"]
+        check = [word.replace("$$", "$").replace("/8501", f"/{port}") for word in check]
+        assert subprocess.run(check, capture_output=True, timeout=PATIENCE_S).returncode == 0
+        status, metrics = get(f"http://127.0.0.1:{port}/monitoring/prometheus/metrics")
+        assert status == 200
+        batches = ':tensorflow:serving:batching_session:processed_batch_size_bucket{le="32"}'
+        assert any(
+            line.startswith(batches) and int(line.split()[-1]) > 0 for line in metrics.splitlines()
+        )
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0
     finally:

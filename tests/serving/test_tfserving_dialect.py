@@ -1,11 +1,14 @@
 """Wrong spellings that are often found for TensorFlow Serving: refused, with the right place."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from google.protobuf import text_format
 
+from relentless.proto.errors import InvalidSettings
 from relentless.proto.gen.model_server_pb2 import BatchingParameters, MonitoringConfig
+from relentless.serving.model_server.config import anywhere, read_config
 from relentless.serving.model_server.dialect import PLACES, SHAPES, advice
 from relentless.serving.tf_protos import config_pb2, model_server_config_pb2
 
@@ -72,3 +75,15 @@ def test_a_label_written_as_a_map_is_refused_and_its_shape_is_said() -> None:
 def test_of_the_unknown_nothing_is_said() -> None:
     assert said("nonsense: 1", BatchingParameters()) == ""
     assert advice("") == ""
+
+
+def test_a_file_is_refused_with_the_place(tmp_path: Path) -> None:
+    path = tmp_path / "models.config"
+    path.write_text('model_config_list { config { name: "m" gpu_options { allow_growth: true } } }')
+    with pytest.raises(InvalidSettings, match=r"models\.config") as refused:
+        read_config(path, anywhere)
+    assert str(refused.value).endswith(
+        'has no field named "gpu_options". The place of gpu_options is '
+        "--tensorflow_session_config_file (ConfigProto): gpu_options, or "
+        "--per_process_gpu_memory_fraction."
+    )
