@@ -29,6 +29,8 @@ from relentless.serving.tf_protos import (
 )
 
 LABELS = ("stable", "canary")
+UNEQUAL = "input tensors must have equal 0th-dimension size"
+"""What a server that batches says to one bias for many rows; it takes one for each."""
 ATTEMPTS = 4
 """At most, for UNAVAILABLE."""
 LEAST_S = 0.001
@@ -121,6 +123,7 @@ class TfServingPredictor:
         self.model = model
         self.timeout_s = timeout_s
         self._names = names
+        self._repeats = False
         self._attempts = attempts
         self.budget = budget or RetryBudget()
         self._channel = channel or grpc.insecure_channel(address, options=_options(address))
@@ -223,8 +226,18 @@ class TfServingPredictor:
             ModelRejected: wrong shape, or a version that serves no longer.
             ModelInvalid: an answer without the heads.
         """
-        inputs = {"features": features, "bias": context.bias[None]}
-        outputs = self.run("predict_folded", inputs, context.version, timeout_s)
+        left = self.timeout_s if timeout_s is None else timeout_s
+        begun, repeats = time.monotonic(), self._repeats
+        rows = len(features) if repeats else 1
+        inputs = {"features": features, "bias": np.tile(context.bias, (rows, 1))}
+        try:
+            outputs = self.run("predict_folded", inputs, context.version, left)
+        except ModelRejected as error:
+            if repeats or UNEQUAL not in str(error):
+                raise
+            self._repeats = True
+            left = max(left - (time.monotonic() - begun), LEAST_S)
+            return self.predict(features, context, left)
         return _heads(outputs, len(features))
 
     def run(

@@ -51,9 +51,9 @@ class Standing(NamedTuple):
 
 
 class Action(NamedTuple):
-    """The next step for one model."""
+    """The next step for one model; ``replace`` loads a version again from another folder."""
 
-    kind: Literal["load", "unload"]
+    kind: Literal["load", "unload", "replace"]
     version: int
 
 
