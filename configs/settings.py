@@ -26,6 +26,7 @@ from pydantic_settings import (
 
 from relentless.configs.access import (
     LOOPBACK,
+    CallerTlsSettings,
     OAuthSettings,
     Port,
     Seconds,
@@ -214,6 +215,8 @@ class ModelServerSettings(Section):
     """More servers of the same site: requests are spread over ``address`` and these."""
     secondary: tuple[str, ...] = ()
     """Servers of another site, asked while none of the first site's answers."""
+    tls: CallerTlsSettings | None = None
+    """Towards every address that is no Unix socket."""
     name: str = "relentless_financial"
     timeout_s: Seconds = 1.0
 

@@ -29,7 +29,7 @@ from relentless.proto.daily import DailyContext
 from relentless.proto.errors import ModelError, RelentlessError
 from relentless.proto.tick import TICK_SIZE
 from relentless.serving.answers import Answers, AtOnce, Batched
-from relentless.serving.backends import balanced
+from relentless.serving.backends import balanced, single
 from relentless.serving.engine import InProcessEngine
 from relentless.serving.feed import FeedServer
 from relentless.serving.gates import EmitLimits
@@ -176,8 +176,7 @@ async def build(settings: Settings, clock: RunClock) -> Parts:
     symbols = SymbolDirectory(state / "predictor" / "symbols.tsv")
     for symbol in mine.symbols:
         symbols.intern(symbol)
-    server = settings.model_server
-    labels = TfServingPredictor(server.address, server.name, timeout_s=server.timeout_s)
+    labels = single(settings.model_server)
     model, _ = await asyncio.gather(
         load_model(settings, labels),
         # numba's own start takes as long as the model server's: both at once.

@@ -126,7 +126,7 @@ class TfServingPredictor:
         self._repeats = False
         self._attempts = attempts
         self.budget = budget or RetryBudget()
-        self._channel = channel or grpc.insecure_channel(address, options=_options(address))
+        self._channel = channel or grpc.insecure_channel(address, options=channel_options(address))
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
@@ -324,7 +324,8 @@ class TfServingPredictor:
             raise ModelUnavailable(f"the channel to {self.address} is closed") from error
 
 
-def _options(address: str) -> list[tuple[str, Any]]:
+def channel_options(address: str) -> list[tuple[str, Any]]:
+    """Give the options of a channel to an address."""
     if not address.startswith("dns:"):
         return OPTIONS
     return [*OPTIONS, ("grpc.service_config", json.dumps(SPREAD))]

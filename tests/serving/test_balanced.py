@@ -11,16 +11,26 @@ import numpy as np
 import pytest
 
 from relentless.configs.settings import ModelServerSettings
-from relentless.proto.errors import ModelError, ModelInvalid, ModelRejected, ModelUnavailable
-from relentless.serving.backends import balanced, client
+from relentless.proto.errors import (
+    InvalidSettings,
+    ModelError,
+    ModelInvalid,
+    ModelRejected,
+    ModelUnavailable,
+)
+from relentless.serving.backends import balanced, client, single
 from relentless.serving.balanced import BalancedPredictor
 from relentless.serving.budget import RetryBudget
 from relentless.serving.engine import InProcessEngine
+from relentless.serving.model_server.main import models_for
+from relentless.serving.model_server.options import ServerOptions
+from relentless.serving.model_server.server import start
 from relentless.serving.ports import Embedded, Predictor
 from relentless.serving.tf_client import TfServingPredictor
 
 from .model_stubs import LABELS, Told, real_server, until
-from .saved_models import HIDDEN, MODEL, C, F, random_weights
+from .saved_models import HIDDEN, MODEL, C, F, random_weights, write_version
+from .test_model_server_tls import AUTHORITY, CLIENT, ssl_file
 
 FEATURES = np.random.default_rng(5).normal(size=(9, F)).astype(np.float32)
 CONTEXT = np.random.default_rng(6).normal(size=C).astype(np.float32)
@@ -410,3 +420,36 @@ def test_only_nonsense_everywhere_is_said_to_be_nonsense(
         server.mode = "nan"
     with pytest.raises(ModelInvalid, match="NaN"):
         predictor.predict(FEATURES, context)
+
+
+def test_servers_beyond_this_machine_are_called_with_tls_and_shown_a_certificate(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "models"
+    for number in LABELS.values():
+        write_version(root / MODEL, number, random_weights(number))
+    options = ServerOptions(
+        model_name=MODEL,
+        model_base_path=str(root / MODEL),
+        ssl_config_file=str(ssl_file(tmp_path, verify=True)),
+    )
+    server = start(options, models_for(options), ("127.0.0.1:0",))
+    for name, pem in (("ca", AUTHORITY.pem), ("cert", CLIENT.pem), ("key", CLIENT.key_pem)):
+        (tmp_path / name).write_text(pem)
+    files = {name: tmp_path / name for name in ("ca", "cert", "key")}
+    settings = ModelServerSettings(
+        address=server.address, replicas=(server.address,), timeout_s=10.0, tls=files
+    )
+    made = [client(settings), single(settings)]
+    for predictor in made:
+        heads = predictor.predict(FEATURES, predictor.encode(CONTEXT, 1, 2))
+        assert good(heads, 2)
+    plain = single(settings.model_copy(update={"tls": None, "timeout_s": 0.5}))
+    with pytest.raises(ModelUnavailable):
+        plain.labels()
+    for predictor in (*made, plain):
+        predictor.close()
+    server.stop(0)
+    (tmp_path / "ca").unlink()
+    with pytest.raises(InvalidSettings, match="ca"):
+        client(settings)
