@@ -116,9 +116,9 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
         streams = self._streams
         try:
             while (batch := await streams.wait(context.read)) is not grpc.aio.EOF:
-                unpack_ticks(batch.ticks)
                 # A copy that is writable, as the compiled loops know it.
-                ticks = np.frombuffer(bytearray(batch.ticks), np.uint8).reshape(-1, TICK_SIZE)
+                rows = unpack_ticks(bytearray(batch.ticks))
+                ticks = rows.view(np.uint8).reshape(-1, TICK_SIZE)
                 for at in range(0, len(ticks), CAPACITY):
                     answer = await self._answers.answer(ticks[at : at + CAPACITY])
                     message = market_pb2.SignalBatch(frames=answer.frames, reasons=answer.reasons)
