@@ -170,11 +170,11 @@ def decimals(values: np.ndarray[Any, Any]) -> list[str]:
     """Write decimals; the short form is tried on all of them at once."""
     listed = values.tolist()
     texts = [f"{value:.6g}" for value in listed]
-    differ = np.array([float(text) for text in texts], "f8").astype(values.dtype) != values
+    back = np.array(list(map(float, texts)), "f8").astype(values.dtype)
     digits = 9 if values.dtype == np.float32 else 17
-    for index in np.flatnonzero(differ).tolist():
+    for index in np.flatnonzero(back != values).tolist():
         texts[index] = f"{listed[index]:.{digits}g}"
-    return [finished(text) for text in texts]
+    return [text if "." in text else finished(text) for text in texts]
 
 
 def nested(

@@ -61,5 +61,5 @@ def proto(values: list[Any], shape: tuple[int, ...], dtype: int) -> Any:
     made.tensor_shape.SetInParent()
     for size in shape:
         made.tensor_shape.dim.add(size=size)
-    getattr(made, "string_val" if dtype == STRING else FIELDS[dtype]).extend(values)
+    getattr(made, "string_val" if dtype == STRING else FIELDS.get(dtype, "int_val")).extend(values)
     return made
