@@ -15,10 +15,12 @@ from relentless.serving.model_server.codes import INVALID_ARGUMENT
 from relentless.serving.model_server.config import Place, from_proto
 from relentless.serving.model_server.examples import DEFAULT_SIGNATURE
 from relentless.serving.model_server.manager import Manager
+from relentless.serving.model_server.metrics import Metrics
 from relentless.serving.model_server.multi_inference import multi_inference
 from relentless.serving.model_server.prediction import predict
 from relentless.serving.model_server.regression import regress
-from relentless.serving.model_server.servable import Servable
+from relentless.serving.model_server.servable import Servable, Session
+from relentless.serving.model_server.timed import TimedSession, count_examples
 from relentless.serving.tf_protos import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -51,8 +53,15 @@ class Core:
     is left of the caller's time.
     """
 
-    def __init__(self, manager: Manager, place: Place, answering: Answering = Answering()) -> None:
+    def __init__(
+        self,
+        manager: Manager,
+        place: Place,
+        answering: Answering = Answering(),
+        metrics: Metrics | None = None,
+    ) -> None:
         self._manager = manager
+        self._metrics = metrics
         self._place = place
         self._answering = answering
 
@@ -69,7 +78,7 @@ class Core:
         """Run a signature on tensors."""
         with self.find(_spec(request)) as found:
             return predict(
-                found.session,
+                self._session(found, "Predict"),
                 request,
                 found.version,
                 content=self._answering.content,
@@ -80,25 +89,28 @@ class Core:
     def classify(self, request: Any, timeout_s: float | None = None) -> Any:
         """Run a classification signature on ``tf.Example`` records."""
         return self._by_examples(
-            classify, request, classification_pb2.ClassificationResponse(), timeout_s
+            "Classify", classify, request, classification_pb2.ClassificationResponse(), timeout_s
         )
 
     def regress(self, request: Any, timeout_s: float | None = None) -> Any:
         """Run a regression signature on ``tf.Example`` records."""
-        return self._by_examples(regress, request, regression_pb2.RegressionResponse(), timeout_s)
+        return self._by_examples(
+            "Regress", regress, request, regression_pb2.RegressionResponse(), timeout_s
+        )
 
     def _by_examples(
-        self, method: Any, request: Any, response: Any, timeout_s: float | None
+        self, api: str, method: Any, request: Any, response: Any, timeout_s: float | None
     ) -> Any:
         with self.find(_spec(request)) as found:
             response.result.SetInParent()
             method(
-                found.session,
+                self._session(found, api),
                 request,
                 response.result,
                 check=self._answering.check_methods,
                 timeout_s=timeout_s,
             )
+            self._count_examples(found, request)
             response.model_spec.name = found.name
             response.model_spec.signature_name = (
                 request.model_spec.signature_name or DEFAULT_SIGNATURE
@@ -114,14 +126,24 @@ class Core:
             raise TFError(INVALID_ARGUMENT, "ModelSpec has no name specified.")
         with self.find(spec) as found:
             multi_inference(
-                found.session,
+                self._session(found, "MultiInference"),
                 request,
                 found.version,
                 response,
                 check=self._answering.check_methods,
                 timeout_s=timeout_s,
             )
+            self._count_examples(found, request)
             return response
+
+    def _session(self, found: Servable, api: str) -> Session:
+        if self._metrics is None:
+            return found.session
+        return TimedSession(found.session, self._metrics, found.name, api)
+
+    def _count_examples(self, found: Servable, request: Any) -> None:
+        if self._metrics is not None:
+            self._metrics.examples(found.name, count_examples(request.input))
 
     def metadata(self, request: Any) -> Any:
         """Give a version's signatures."""

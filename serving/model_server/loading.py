@@ -10,9 +10,11 @@ from relentless.models.manifest import MANIFEST, verify
 from relentless.proto.errors import ModelInvalid
 from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.codes import FAILED_PRECONDITION
+from relentless.serving.model_server.metrics import Metrics
 from relentless.serving.model_server.servable import Session
 from relentless.serving.model_server.session import SERVE_TAGS, SavedModelSession
 from relentless.serving.model_server.session_config import SessionConfig
+from relentless.serving.model_server.timed import timed_load, timed_warmup
 from relentless.serving.model_server.warmup import admit
 
 log = structlog.get_logger(__name__)
@@ -38,6 +40,7 @@ class Loading:
     iterations: int = 1
     check_methods: bool = False
     wrap: Wrap = bare
+    metrics: Metrics | None = None
 
     def load(self, name: str, version: int, folder: Path) -> Session:
         """Load a version and let it pass its checks and its warm-up.
@@ -52,19 +55,22 @@ class Loading:
                 verify(folder)
             except ModelInvalid as error:
                 raise TFError(FAILED_PRECONDITION, str(error)) from error
-        session = SavedModelSession(folder, self.config.for_folder(folder), self.tags)
+        with timed_load(self.metrics, folder):
+            session: Session = SavedModelSession(folder, self.config.for_folder(folder), self.tags)
         try:
-            count = admit(
-                session,
-                folder,
-                version,
-                self.required,
-                iterations=self.iterations if self.warm_up else 0,
-                check=self.check_methods,
-            )
-            wrapped = self.wrap(name, version, folder, session)
+            # Before the warm-up, which goes the way of the requests that it stands for.
+            session = self.wrap(name, version, folder, session)
+            with timed_warmup(self.metrics, folder):
+                count = admit(
+                    session,
+                    folder,
+                    version,
+                    self.required,
+                    iterations=self.iterations if self.warm_up else 0,
+                    check=self.check_methods,
+                )
         except BaseException:
             session.close()
             raise
         log.info("version warmed up", model=name, version=version, requests=count)
-        return wrapped
+        return session

@@ -150,7 +150,7 @@ def _serve_flags(options: ServerOptions) -> int:
         sys.stderr.write(f"Failed to start server. Error: {error}\n")
         return FAILED
     served = {config.name: server.manager.available(config.name) for config in models.configs}
-    announce("model-server", address=server.address, models=served)
+    announce("model-server", address=server.address, rest=server.rest, models=served)
     tend(server, options, stop)
     server.stop()
     return 0

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent import futures
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +21,8 @@ from grpc_health.v1 import (  # type: ignore[import-untyped]
 from grpc_health.v1.health import HealthServicer  # type: ignore[import-untyped]
 
 from relentless.proto.errors import InvalidSettings, ModelUnavailable, RelentlessError
+from relentless.serving.model_server.batching import Batching
+from relentless.serving.model_server.batching_options import from_flags
 from relentless.serving.model_server.capi import TFError, library
 from relentless.serving.model_server.config import ModelConfig, Place, anywhere, read_config
 from relentless.serving.model_server.core import Answering, Core
@@ -31,9 +33,12 @@ from relentless.serving.model_server.listeners import (
     read_ssl,
     require_local,
 )
-from relentless.serving.model_server.loading import Loading
+from relentless.serving.model_server.loading import Loading, bare
 from relentless.serving.model_server.manager import Manager
+from relentless.serving.model_server.metering import MeteredCore
+from relentless.serving.model_server.metrics import Metrics
 from relentless.serving.model_server.options import ServerOptions, schedulable_cpus
+from relentless.serving.model_server.rest_start import rest_options, rest_server
 from relentless.serving.model_server.rules import Rules, unavailable_text
 from relentless.serving.model_server.services import ModelService, PredictionService, profiler
 from relentless.serving.model_server.session_config import from_options
@@ -84,6 +89,10 @@ class ModelServer:
     core: Core
     health: HealthServicer | None = None
     parts: tuple[Part, ...] = ()
+    batching: Batching | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    rest: str = ""
+    """Where REST is answered, as "host:port"."""
 
     def stop(self, grace_s: float = GRACE_S) -> None:
         """Refuse new calls, let those inside finish, then unload."""
@@ -94,6 +103,8 @@ class ModelServer:
             part.stop(grace_s)
         ended.wait(grace_s + 0.5)
         self.manager.close(drain_s=0.25)
+        if self.batching:
+            self.batching.stop()
 
 
 def start(
@@ -119,9 +130,14 @@ def start(
     for address in wanted:
         require_local(address, certified=ssl is not None and ssl.client_verify)
     arguments = channel_arguments(options.grpc_channel_arguments)
-    loading = loading_for(options, models.required)
+    metrics = Metrics()
+    rest_wanted = rest_options(options)
+    batching = batching_for(options, metrics)
+    loading = loading_for(options, models.required, batching, metrics)
+    # A caller waits in a thread until its batch ran, so too few threads keep batches small.
+    threads = max(options.grpc_max_threads, batching.callers if batching else 0)
     server = grpc.server(
-        futures.ThreadPoolExecutor(options.grpc_max_threads, thread_name_prefix="model-server"),
+        futures.ThreadPoolExecutor(threads, thread_name_prefix="model-server"),
         maximum_concurrent_rpcs=MAX_RPCS,
         options=arguments,
     )
@@ -133,22 +149,48 @@ def start(
             options.enable_serialization_as_tensor_content,
             options.enable_signature_method_name_check,
         ),
+        metrics,
     )
-    watch = _register(server, core, options)
+    watch = _register(server, core, metrics, options)
     try:
         library()
         _bring_up(manager, models, options, stop or threading.Event())
         opened = listen(server, wanted, ssl)
+        rest = rest_server(rest_wanted, core, metrics, threads if batching else 0)
+        if rest:
+            log.info(f"Exporting HTTP/REST API at:{rest.start().address} ...")
     except RelentlessError:
         manager.close(drain_s=0.25)
+        if batching:
+            batching.stop()
         raise
     server.start()
     for address in opened:
         log.info(f"Running gRPC ModelServer at {address} ...")
-    return ModelServer(opened[0], server, manager, core, watch)
+    return ModelServer(
+        opened[0], server, manager, core, watch, (rest,) if rest else (), batching, metrics,
+        rest.address if rest else "",
+    )  # fmt: skip
 
 
-def loading_for(options: ServerOptions, required: tuple[str, ...]) -> Loading:
+def batching_for(options: ServerOptions, metrics: Metrics) -> Batching | None:
+    """Give the batching that the flags ask for, with its threads started.
+
+    Raises:
+        InvalidSettings: its file does not parse, or its numbers contradict each other.
+    """
+    if not options.enable_batching:
+        return None
+    made = from_flags(options.batching_parameters_file)
+    return Batching(made, per_model=options.enable_per_model_batching_parameters, observer=metrics)
+
+
+def loading_for(
+    options: ServerOptions,
+    required: tuple[str, ...],
+    batching: Batching | None = None,
+    metrics: Metrics | None = None,
+) -> Loading:
     """Give what every version is loaded with.
 
     Raises:
@@ -164,6 +206,8 @@ def loading_for(options: ServerOptions, required: tuple[str, ...]) -> Loading:
         warm_up=options.enable_model_warmup,
         iterations=max(1, options.num_request_iterations_for_warmup),
         check_methods=options.enable_signature_method_name_check,
+        wrap=batching.wrap if batching else bare,
+        metrics=metrics,
     )
 
 
@@ -182,9 +226,11 @@ def rules_for(options: ServerOptions) -> Rules:
     )
 
 
-def _register(server: grpc.Server, core: Core, options: ServerOptions) -> HealthServicer | None:
+def _register(
+    server: grpc.Server, core: Core, metrics: Metrics, options: ServerOptions
+) -> HealthServicer | None:
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(core), server
+        PredictionService(MeteredCore(core, metrics)), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), server)
     if options.enable_profiler:

@@ -12,6 +12,7 @@ import structlog
 
 from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.core import Core
+from relentless.serving.model_server.metering import MeteredCore
 from relentless.serving.tf_protos import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 log = structlog.get_logger(__name__)
@@ -53,7 +54,7 @@ def _abort(context: grpc.ServicerContext, code: grpc.StatusCode, message: str) -
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
     """Inference, and what can be known of a model beforehand."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core | MeteredCore) -> None:
         self._core = core
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:

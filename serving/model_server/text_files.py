@@ -6,6 +6,7 @@ from typing import Any
 from google.protobuf import text_format
 
 from relentless.proto.errors import InvalidSettings
+from relentless.serving.model_server.dialect import advice
 
 MAX_BYTES = 16 << 20
 
@@ -28,4 +29,5 @@ def read_message(path: Path, message: Any) -> Any:
         kind = f"tensorflow.serving.{message.DESCRIPTOR.name}"
         raise InvalidSettings(
             f"Invalid protobuf file: '{path}': Error parsing text-format {kind}: {error}"
+            f"{advice(str(error))}"
         ) from error

@@ -337,7 +337,7 @@ def test_the_shipped_configuration_reads_as_tf_serving_reads_it(tmp_path: Path) 
     (config,) = read_config(MODELS_CONFIG, under(tmp_path))
     assert config.name == "relentless_financial"
     assert config.base == tmp_path.resolve() / "relentless_financial"
-    assert config.policy == Policy("specific", versions=frozenset({1, 2}))
+    assert config.policy == Policy("specific", versions=frozenset({1, 2, 3}))
     assert config.labels == {"stable": 1, "canary": 2}
 
 
