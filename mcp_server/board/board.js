@@ -1,6 +1,7 @@
 /* What the board does: shows each result that the host hands over, and asks again for the whole. */
 const at = (id) => document.getElementById(id);
 const asked = { get_daily_context: { fields: ["*"] }, get_signals: { limit: 20 } };
+const SECTIONS = { get_daily_context: "context", get_signals: "signals" };
 const shown = new Set();
 let given = {};
 let callable = false;
@@ -23,12 +24,10 @@ function said(result) {
 /* Show a result by its shape; gives the tool that answers so. */
 function show(result) {
   const answer = said(result);
-  const [tool, section, parts] = answer.context
-    ? ["get_daily_context", at("context"), () => showDaily(answer)]
-    : ["get_signals", at("signals"), () => showSignals(answer)];
   if (!answer.context && !Array.isArray(answer.signals)) throw new Error("nothing to show here");
-  section.replaceChildren(...parts());
-  section.hidden = false;
+  const tool = answer.context ? "get_daily_context" : "get_signals";
+  at(SECTIONS[tool]).replaceChildren(...(answer.context ? showDaily : showSignals)(answer));
+  at(SECTIONS[tool]).hidden = false;
   shown.add(tool);
   return tool;
 }
@@ -60,9 +59,12 @@ function remember(tool) {
     if (asked[tool] && given[name] !== undefined) asked[tool][name] = given[name];
 }
 
+/* What was asked for first stands first. */
 function onResult(result) {
   try {
-    remember(show(result));
+    const tool = show(result);
+    if (shown.size === 1) at("signals").parentNode.prepend(at(SECTIONS[tool]));
+    remember(tool);
   } catch (error) {
     say(error.message, true);
     return;

@@ -13,7 +13,7 @@ function showDaily({ context, flagged = {} }) {
       text: `as of ${moment(context.as_of)} · ${id.slice(0, 16)} · `
         + (counts.join(", ") || "every feature ok") }),
     table("Features. What is struck out is not used as fresh.",
-      ["Feature", "Value", "Previous", "As of", "Released", "Source", "Quality"], rows),
+      ["Feature", "#Value", "#Previous", "As of", "Released", "Source", "Quality"], rows),
     sectors(context.sector_scores ?? {}),
     bills(context.pending_bills ?? []),
   ].filter(Boolean);
@@ -29,7 +29,8 @@ function feature(name, context, known = {}, flag) {
   const quality = known.quality ?? flag ?? "ok";
   const value = known.value ?? context[name] ?? context.extra?.[name];
   const origin = known.origin && known.origin !== "live" ? mark(known.origin) : null;
-  return part("tr", { className: quality === "ok" ? "" : "masked" },
+  const masked = quality !== "ok" && value !== null && value !== undefined;
+  return part("tr", { className: masked ? "masked" : "" },
     part("th", { text: words(name), title: known.note, scope: "row" }),
     figure(value), figure(known.previous), cell(moment(known.observed_at)),
     cell(moment(known.known_at)), cell(known.source || NOTHING, { className: "wide" }),
@@ -46,7 +47,7 @@ function sectors(scores) {
     return part("tr", {}, part("th", { text: words(name), scope: "row" }), figure(score),
       part("td", {}, part("div", { className: "bar" }, bar)));
   });
-  return table("Sector scores, highest first", ["Sector", "Score", ""], rows);
+  return table("Sector scores, highest first", ["Sector", "#Score", ""], rows);
 }
 
 function bills(titles) {

@@ -36,8 +36,10 @@ const cell = (text, more = {}) => part("td", { text, ...more });
 const figure = (value) => cell(number(value), { className: "number", title: value ?? "" });
 const marks = (...all) => part("td", {}, ...all);
 
+/* The names of columns of figures begin with a sign that is not shown. */
 function table(caption, columns, rows) {
-  const head = columns.map((name) => part("th", { text: name, scope: "col" }));
+  const head = columns.map((name) => part("th", { text: name.replace("#", ""), scope: "col",
+    className: name.startsWith("#") ? "number" : "" }));
   return part("div", { className: "scroll" },
     part("table", {}, part("caption", { text: caption }),
       part("thead", {}, part("tr", {}, ...head)), part("tbody", {}, ...rows)));

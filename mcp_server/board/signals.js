@@ -8,8 +8,8 @@ const FLAGS = {
   synthetic: "of generated, not of market data",
   failover: "of the model that stands in",
 };
-const COLUMNS = ["Time", "Symbol", "Action", "Confidence", "Target", "Stop", "Size", "Risk", "Model",
-  "Flags", "Frame"];
+const COLUMNS = ["Time", "Symbol", "Action", "#Confidence", "#Target", "#Stop", "#Size", "#Risk",
+  "#Model", "Flags", "Frame"];
 
 function showSignals({ signals, session }) {
   const rows = [...signals].reverse().flatMap(signal);
