@@ -5,6 +5,7 @@ what HTTP wants in headers: the protocol version, which in the 2026-07-28 protoc
 states and in the older ones the handshake settles. It opens no storage.
 """
 
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
@@ -15,13 +16,15 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.inbound import encode_header_value
 from mcp.shared.message import ClientMessageMetadata, SessionMessage
 
+from relentless.configs.access import LOOPBACK
 from relentless.configs.settings import Settings
-from relentless.proto.errors import Unavailable
+from relentless.proto.errors import InvalidInput, NotFound, Unavailable
 from relentless.serving.clients.hub import steady_http
 from relentless.store.keys import local_credential
 
 VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
 VERSION_HEADER: Final = "mcp-protocol-version"
+EXAMPLE: Final = "http://127.0.0.1:8765/mcp"
 
 
 class Headers:
@@ -55,24 +58,56 @@ class Headers:
             self._initialize = None
 
 
-async def run(settings: Settings, name: str = "reader") -> None:
+async def run(
+    settings: Settings, name: str = "reader", url: str | None = None, key_file: Path | None = None
+) -> None:
     """Carry messages between the host and the hub until the host closes its end.
 
     Args:
         settings: the run's, for the hub's address and the folder of the keys.
         name: whose local key to use.
+        url: another hub's MCP endpoint.
+        key_file: the key to use in place of a local one.
 
     Raises:
         NotFound: there is no such key.
+        InvalidInput, Unavailable: as ``carry``.
+    """
+    if key_file is None:
+        credential = local_credential(settings.paths.state, name)
+    else:
+        credential = credential_in(key_file)
+    await carry(url or settings.hub.url, credential)
+
+
+def credential_in(file: Path) -> str:
+    """Read a key from its file.
+
+    Raises:
+        NotFound: there is no such file, or none that holds a key.
+    """
+    try:
+        credential = file.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotFound(f"no key can be read at {file}: {type(error).__name__}") from error
+    if len(credential.split()) != 1:
+        raise NotFound(f"{file} holds no key; a key is one line, as in var/keys/reader.key")
+    return credential
+
+
+async def carry(url: str, credential: str) -> None:
+    """Carry messages between the host and the hub at an address, until the host closes its end.
+
+    Raises:
+        InvalidInput: the address is none, or is beyond this machine and not over TLS.
         Unavailable: no hub answers.
     """
-    credential = local_credential(settings.paths.state, name)
-    await _reachable(settings.hub.url)
+    await _reachable(url)
     headers = Headers()
     async with (
         stdio_server() as (from_host, to_host),
         steady_http(credential) as http,
-        streamable_http_client(settings.hub.url, http_client=http) as (from_hub, to_hub),
+        streamable_http_client(url, http_client=http) as (from_hub, to_hub),
         anyio.create_task_group() as group,
     ):
 
@@ -90,7 +125,14 @@ async def run(settings: Settings, name: str = "reader") -> None:
 
 
 async def _reachable(url: str) -> None:
-    address = httpx2.URL(url)
+    try:
+        address = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        raise InvalidInput(f"{url!r} is no address; a hub's is {EXAMPLE}") from error
+    if address.scheme not in ("http", "https") or not address.host:
+        raise InvalidInput(f"{url!r} is no address of a hub; one is {EXAMPLE}")
+    if address.scheme == "http" and address.host not in LOOPBACK:
+        raise InvalidInput(f"{url} would carry the key in the clear; beyond this machine use https")
     try:
         async with httpx2.AsyncClient(timeout=5.0) as http:
             await http.get(address.copy_with(path="/health"))
