@@ -1,4 +1,4 @@
-"""``server.json``: what its schema (2025-12-11) asks for, and consistent with the project's files."""
+"""``server.json``: what its schema (2025-12-11) asks for, the same as the project's files."""
 
 import hashlib
 import json
