@@ -133,6 +133,7 @@ def hosts() -> Path:
     return room
 
 
+@pytest.mark.promise("P12")
 @pytest.mark.timeout(300)
 async def test_it_lives_in_a_real_host_and_a_real_browser(served: Served, hosts: Path) -> None:
     await prepare(served.hub)

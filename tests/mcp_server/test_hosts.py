@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 import tomllib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -43,6 +44,8 @@ LIBRARIES = {
     "LangChain and LangGraph": "langchain-mcp-adapters==0.3.2",
     "PydanticAI": "pydantic-ai-slim[mcp]==2.68.0",
 }
+CLAUDE = "@anthropic-ai/claude-code/cli-wrapper.cjs"
+GEMINI = ".bin/gemini"
 READERS: Mapping[str, Callable[[str], Any]] = {
     "json": json.loads,
     "yaml": yaml.safe_load,
@@ -53,7 +56,7 @@ FETCHING = {
     for name, value in os.environ.items()
     if name.upper().startswith(("SSL_CERT_", "UV_", "HTTPS_PROXY", "NO_PROXY"))
 } | {"UV_CACHE_DIR": str(Path.home() / ".cache" / "uv")}
-"""What a program that fetches packages is told of this machine; nothing else of its surroundings."""
+"""What a program that fetches packages is told of this machine, and nothing else."""
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -163,9 +166,23 @@ async def test_the_command_of_the_recipes_reaches_the_hub(served: Served, comman
     }
     assert spelled == {(COMMAND, ("mcp",), (("RELENTLESS_PATHS__STATE", "/path/to/var"),))}
     assert len(STARTED) >= 9
-    host = StdioServerParameters(
-        command=str(command), args=["mcp"], env={"RELENTLESS_PATHS__STATE": str(served.state)}
-    )
+    state = {"RELENTLESS_PATHS__STATE": str(served.state)}
+    await lists(StdioServerParameters(command=str(command), args=["mcp"], env=state))
+
+
+async def test_the_command_reaches_a_hub_elsewhere(
+    served: Served, command: Path, tmp_path: Path
+) -> None:
+    line = re.search(r"`relentless (mcp --url https.+?)`", DOCUMENT)
+    assert line is not None
+    words = line[1].replace("https://hub.example/mcp", served.url).split()
+    assert words[-1] == "reader.key"
+    words[-1] = str(served.state / "keys" / "reader.key")
+    state = {"RELENTLESS_PATHS__STATE": str(tmp_path / "nothing")}
+    await lists(StdioServerParameters(command=str(command), args=words, env=state))
+
+
+async def lists(host: StdioServerParameters) -> None:
     async with Client(host) as connected:
         assert len((await connected.list_tools()).tools) == len(ACCESS)
 
@@ -183,18 +200,18 @@ def test_the_hub_takes_the_settings_that_a_connector_needs(
 
 
 async def ran(*words: str, cwd: Path, **environment: str) -> str:
-    """Run a host's program to its end; give what it printed."""
+    """Run a host's program to its end; give what it printed, errors last."""
     process = await asyncio.create_subprocess_exec(
         *words,
         cwd=cwd,
         env={"PATH": PATH, "HOME": str(cwd), **environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         async with asyncio.timeout(200):
-            output, _ = await process.communicate()
+            output = b"".join(await process.communicate())
     finally:
         if process.returncode is None:
             process.kill()
@@ -203,13 +220,13 @@ async def ran(*words: str, cwd: Path, **environment: str) -> str:
     return output.decode()
 
 
-def program(name: str) -> str:
-    """Give a program of the lock file."""
+def program(name: str) -> tuple[str, str]:
+    """Give how to start a program of the lock file."""
     try:
         install(PROGRAMS)
     except Absent as error:
         pytest.skip(str(error))
-    return str(PROGRAMS / "node_modules" / ".bin" / name)
+    return str(shutil.which("node")), str(PROGRAMS / "node_modules" / name)
 
 
 def uv() -> str:
@@ -237,7 +254,7 @@ async def run_claude(host: str, served: Served, folder: Path, command: Path) -> 
     text = text.replace("/path/to/var", str(served.state))
     for line in text.splitlines():
         words = shlex.split(keyed(line, served.credential("reader")))
-        said = await ran(program("claude"), *words[1:], cwd=folder)
+        said = await ran(*program(CLAUDE), *words[1:], cwd=folder)
     assert said.count("Connected") == 2, said
 
 
@@ -248,7 +265,8 @@ async def run_gemini(host: str, served: Served, folder: Path, command: Path) -> 
         text.replace("/path/to/var", str(served.state))
     )
     said = await ran(
-        *(program("gemini"), "mcp", "list"),
+        *program(GEMINI),
+        *("mcp", "list"),
         cwd=folder,
         GEMINI_CLI_TRUST_WORKSPACE="true",
         **{KEY: served.credential("reader")},
@@ -267,8 +285,9 @@ async def run_inspector(host: str, served: Served, folder: Path, command: Path) 
     line = keyed(block(host, "sh").replace(URL, served.url), served.credential("reader"))
     words = shlex.split(line)
     assert words[:2] == ["npx", "@modelcontextprotocol/inspector"]
-    said = json.loads(await ran(str(node), str(FOLDER / INSPECTOR), *words[2:], cwd=folder))
-    assert [tool["name"] for tool in said["tools"]] == list(ACCESS)
+    printed = await ran(str(node), str(FOLDER / INSPECTOR), *words[2:], cwd=folder)
+    said, _ = json.JSONDecoder().raw_decode(printed)
+    assert [tool["name"] for tool in said["result"]["tools"]] == list(ACCESS)
 
 
 async def run_mcpo(host: str, served: Served, folder: Path, command: Path) -> None:
@@ -278,25 +297,32 @@ async def run_mcpo(host: str, served: Served, folder: Path, command: Path) -> No
         port = str(free.getsockname()[1])
     words = [port if word == "8000" else word for word in shlex.split(block(host, "sh"))]
     assert words[0] == "uvx"
-    process = await asyncio.create_subprocess_exec(
-        *(uv(), "tool", "run", "--python", sys.executable, *words[1:]),
-        cwd=folder,
-        env={"PATH": PATH, "HOME": str(folder), **FETCHING},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    output = folder / "output.txt"
+    with output.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(
+            *(uv(), "tool", "run", "--python", sys.executable, *words[1:]),
+            cwd=folder,
+            env={"PATH": PATH, "HOME": str(folder), **FETCHING},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,  # uv starts mcpo as a child: both end together
+        )
     try:
         async with asyncio.timeout(150), httpx2.AsyncClient(timeout=10) as http:
-            assert process.stderr is not None
-            while b"Uvicorn running" not in (line := await process.stderr.readline()):
-                assert line, "mcpo ended"
-            answer = await http.post(
-                f"http://127.0.0.1:{port}/relentless/get_status",
-                headers={"Authorization": "Bearer CHOOSE-ONE"},
-                json={},
-            )
+            while True:
+                assert process.returncode is None, output.read_text()
+                try:
+                    answer = await http.post(
+                        f"http://127.0.0.1:{port}/relentless/get_status",
+                        headers={"Authorization": "Bearer CHOOSE-ONE"},
+                        json={},
+                    )
+                    break
+                except httpx2.ConnectError:
+                    await asyncio.sleep(0.2)
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
     assert "relentless" in answer.json()["status"]["versions"]
 
