@@ -13,7 +13,7 @@ function showDaily({ context, flagged = {} }) {
       text: `as of ${moment(context.as_of)} · ${id.slice(0, 16)} · `
         + (counts.join(", ") || "every feature ok") }),
     table("Features. What is struck out is not used as fresh.",
-      ["Feature", "#Value", "#Previous", "As of", "Released", "Source", "Quality"], rows),
+      ["Feature", "#Value", "Quality", "#Previous", "As of", "Released", "Source"], rows),
     sectors(context.sector_scores ?? {}),
     bills(context.pending_bills ?? []),
   ].filter(Boolean);
@@ -32,9 +32,9 @@ function feature(name, context, known = {}, flag) {
   const masked = quality !== "ok" && value !== null && value !== undefined;
   return part("tr", { className: masked ? "masked" : "" },
     part("th", { text: words(name), title: known.note, scope: "row" }),
-    figure(value), figure(known.previous), cell(moment(known.observed_at)),
-    cell(moment(known.known_at)), cell(known.source || NOTHING, { className: "wide" }),
-    marks(mark(quality, known.note), origin));
+    figure(value), marks(mark(quality, known.note), origin), figure(known.previous),
+    cell(moment(known.observed_at)), cell(moment(known.known_at)),
+    cell(known.source || NOTHING, { className: "wide" }));
 }
 
 function sectors(scores) {

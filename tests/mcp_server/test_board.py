@@ -169,11 +169,11 @@ def check(said: dict[str, Any]) -> None:
     assert said["heading"].startswith("Daily context 2013-10-07 / Signals")
 
     context = {row[0]: row[1:] for row in said["context"]}
-    value, _, observed, released, source, quality = context["fed funds rate"]
+    value, quality, _, observed, released, source = context["fed funds rate"]
     assert (value, source, quality) == ("0.08", "FRED DFF", "okrecorded")
     assert (observed[:16], released[:16]) == ("2013-10-04 00:00", "2013-10-07 09:15")
-    assert context["credit spread"] == ["\u2013"] * 4 + ["FRED BAMLC0A0CM", "missing"]
-    assert context["legislative risk score"][-1].endswith("synthetic")
+    assert context["credit spread"] == ["\u2013", "missing", *["\u2013"] * 3, "FRED BAMLC0A0CM"]
+    assert context["legislative risk score"][1].endswith("synthetic")
     assert "financials" in context, "the sectors' scores"
 
     newest, older = said["signals"]
