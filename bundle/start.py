@@ -5,7 +5,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from relentless.mcp_server.stdio import carry, credential_in
+from relentless.mcp_server.stdio import carry, credential_in, safe
 from relentless.proto.errors import RelentlessError
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--key-file", type=Path, required=True)
     given = parser.parse_args()
     try:
-        asyncio.run(carry(given.url, credential_in(given.key_file)))
+        asyncio.run(carry(safe(given.url), credential_in(given.key_file)))
     except RelentlessError as error:
         sys.exit(f"error: {error}")
 

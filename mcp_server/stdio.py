@@ -17,14 +17,13 @@ from mcp.shared.inbound import encode_header_value
 from mcp.shared.message import ClientMessageMetadata, SessionMessage
 
 from relentless.configs.access import LOOPBACK
-from relentless.configs.settings import Settings
+from relentless.configs.settings import HubSettings, Settings
 from relentless.proto.errors import InvalidInput, NotFound, Unavailable
 from relentless.serving.clients.hub import steady_http
 from relentless.store.keys import local_credential
 
 VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
 VERSION_HEADER: Final = "mcp-protocol-version"
-EXAMPLE: Final = "http://127.0.0.1:8765/mcp"
 
 
 class Headers:
@@ -71,13 +70,14 @@ async def run(
 
     Raises:
         NotFound: there is no such key.
-        InvalidInput, Unavailable: as ``carry``.
+        InvalidInput: ``url`` is no address that a key may go to.
+        Unavailable: no hub answers.
     """
     if key_file is None:
         credential = local_credential(settings.paths.state, name)
     else:
         credential = credential_in(key_file)
-    await carry(url or settings.hub.url, credential)
+    await carry(settings.hub.url if url is None else safe(url), credential)
 
 
 def credential_in(file: Path) -> str:
@@ -95,11 +95,27 @@ def credential_in(file: Path) -> str:
     return credential
 
 
+def safe(url: str) -> str:
+    """Give an address back where a key may be sent to it.
+
+    Raises:
+        InvalidInput: it is none of a hub, or is beyond this machine and not over TLS.
+    """
+    try:
+        address = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        raise InvalidInput(f"{url!r} is no address of a hub: {error}") from error
+    if address.scheme not in ("http", "https") or not address.host:
+        raise InvalidInput(f"{url!r} is no address of a hub; one is {HubSettings().url}")
+    if address.scheme == "http" and address.host not in LOOPBACK:
+        raise InvalidInput(f"{url} would carry the key in the clear; beyond this machine use https")
+    return url
+
+
 async def carry(url: str, credential: str) -> None:
     """Carry messages between the host and the hub at an address, until the host closes its end.
 
     Raises:
-        InvalidInput: the address is none, or is beyond this machine and not over TLS.
         Unavailable: no hub answers.
     """
     await _reachable(url)
@@ -125,14 +141,7 @@ async def carry(url: str, credential: str) -> None:
 
 
 async def _reachable(url: str) -> None:
-    try:
-        address = httpx2.URL(url)
-    except httpx2.InvalidURL as error:
-        raise InvalidInput(f"{url!r} is no address; a hub's is {EXAMPLE}") from error
-    if address.scheme not in ("http", "https") or not address.host:
-        raise InvalidInput(f"{url!r} is no address of a hub; one is {EXAMPLE}")
-    if address.scheme == "http" and address.host not in LOOPBACK:
-        raise InvalidInput(f"{url} would carry the key in the clear; beyond this machine use https")
+    address = httpx2.URL(url)
     try:
         async with httpx2.AsyncClient(timeout=5.0) as http:
             await http.get(address.copy_with(path="/health"))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from mcp import Client, StdioServerParameters
 
+from relentless.configs.settings import Settings
 from relentless.mcp_server import stdio
 from relentless.mcp_server.apps import BOARD
 from relentless.mcp_server.server import Hub
@@ -163,9 +164,11 @@ def test_a_host_starts_nothing_before_the_key_is_named(unpacked: Path, node: str
         ("ftp://127.0.0.1/mcp", "is no address"),
     ],
 )
-async def test_a_key_goes_only_where_it_is_safe(url: str, expected: str) -> None:
+async def test_a_key_goes_only_where_it_is_safe(url: str, expected: str, tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text("a.b")
     with pytest.raises(InvalidInput, match=expected):
-        await stdio.carry(url, "a.b")
+        await stdio.run(Settings(_env_file=None), url=url, key_file=key_file)
 
 
 async def test_what_cannot_be_reached_or_read_is_said(tmp_path: Path) -> None:
