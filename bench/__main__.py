@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import agents, context, journal, processes, publish, steady, ticks
+from bench import agents, context, journal, model_server, processes, publish, steady, ticks
 from bench.harness import Section, write
 from relentless.configs.process import configure_logging
 
@@ -15,6 +15,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "peak": ticks.peak,
     "steady": steady.section,
     "model-server": processes.model_server,
+    "batching": model_server.batching,
     "publish": publish.section,
     "journal": journal.section,
     "context": context.section,

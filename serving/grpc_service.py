@@ -20,7 +20,13 @@ from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
 from relentless.configs.access import TlsSettings
 from relentless.models.features import FEATURES
-from relentless.proto.errors import InvalidFrame, InvalidInput, RelentlessError, Unavailable
+from relentless.proto.errors import (
+    InvalidFrame,
+    InvalidInput,
+    Overloaded,
+    RelentlessError,
+    Unavailable,
+)
 from relentless.proto.gen import market_pb2, market_pb2_grpc
 from relentless.proto.signal import SIGNAL_DTYPE, Flag
 from relentless.proto.tick import TICK_SIZE, TICK_STRUCT, unpack_ticks
@@ -82,7 +88,7 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
         try:
             return market_pb2.PredictResponse(signals=await self._typed(request.ticks))
         except RelentlessError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            await context.abort(_status(error), str(error))
             raise
 
     async def StreamPredict(self, _: Any, context: Context) -> None:
@@ -106,8 +112,8 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
             if drained:
                 await self._streams.end(context)
             await reader
-        except (InvalidInput, DecodeError) as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except (RelentlessError, DecodeError) as error:
+            await context.abort(_status(error), str(error))
         finally:
             reader.cancel()
 
@@ -125,8 +131,8 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
                     await streams.write(context, message)
         except Draining:
             await streams.end(context)
-        except (InvalidFrame, DecodeError) as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except (RelentlessError, DecodeError) as error:
+            await context.abort(_status(error), str(error))
 
     async def StreamRisk(
         self, request: market_pb2.RiskRequest, context: Context
@@ -219,13 +225,14 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
 
         Raises:
             InvalidInput, DecodeError: a tick that is none; those before it are in the inbox.
+            Overloaded: no room for another symbol.
         """
         try:
             while (tick := await context.read()) is not grpc.aio.EOF:
                 _check(tick)
                 self._symbols.intern(tick.symbol)
                 await inbox.put(tick)
-        except (InvalidInput, DecodeError):
+        except (RelentlessError, DecodeError):
             await inbox.put(None)
             raise
         await inbox.put(None)
@@ -259,6 +266,14 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
             _typed_signal(frame, self._symbols.name(int(frame["symbol_id"])), REASONS[reason])
             for frame, reason in zip(frames, output.reasons, strict=True)
         ]
+
+
+def _status(error: Exception) -> grpc.StatusCode:
+    if isinstance(error, InvalidInput | DecodeError):
+        return grpc.StatusCode.INVALID_ARGUMENT
+    if isinstance(error, Overloaded):
+        return grpc.StatusCode.RESOURCE_EXHAUSTED
+    return grpc.StatusCode.UNAVAILABLE
 
 
 def _check(tick: market_pb2.MarketTick) -> None:

@@ -24,6 +24,7 @@ from relentless.serving.lease import Lease
 from relentless.serving.pipeline import CAPACITY
 from relentless.serving.ring import SignalRing
 from relentless.serving.streams import Streams
+from relentless.store import symbols
 from relentless.store.symbols import SymbolDirectory
 
 from .doubles import OPEN_NS, SYMBOLS, Keys, new_lane, packed, ticks
@@ -62,15 +63,15 @@ class Serving:
 
 @asynccontextmanager
 async def serving(stall_s: float = LIMIT_S) -> AsyncIterator[Serving]:
-    symbols = SymbolDirectory()
+    directory = SymbolDirectory()
     for name in SYMBOLS:
-        symbols.intern(name)
+        directory.intern(name)
     lease = Lease(lambda: 0.0)
     lease.extend(0.0, 60.0)
     answers = Counting(new_lane(), lambda: OPEN_NS, lease.refusal)
     streams = Streams(stall_s)
     service = PredictorService(
-        answers, SignalRing(1_000, "one"), symbols, lease, lambda: OPEN_NS, GroundsRing(), streams
+        answers, SignalRing(1_000, "one"), directory, lease, lambda: OPEN_NS, GroundsRing(), streams
     )
     server = GrpcServer(service, Keys())
     made = Serving(server, answers, streams, await server.start("127.0.0.1", 0))
@@ -180,7 +181,7 @@ async def test_bytes_that_are_no_message_end_the_stream() -> None:
         for method in ("StreamPredictBatch", "StreamPredict"):
             call = here.channel.stream_stream(f"/{NAME}/{method}")(metadata=KEY, timeout=LIMIT_S)
             await call.write(b"\xff\xff\xff")
-            assert (await ended(call))[0] is not grpc.StatusCode.OK
+            assert (await ended(call))[0] is grpc.StatusCode.INVALID_ARGUMENT
         call = here.batches()
         await call.write(batch(10))
         await results(call, 10)
@@ -357,6 +358,20 @@ async def test_one_call_answers_one_signal_for_each_tick() -> None:
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await here.stub.Predict(wrong, metadata=KEY, timeout=LIMIT_S)
             assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_symbol_that_there_is_no_room_for_is_refused_as_such(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(symbols, "MAX_SYMBOLS", len(SYMBOLS))
+    async with serving() as here:
+        for full in (
+            here.stub.Predict(
+                market_pb2.PredictRequest(ticks=[typed(0, symbol="NEW")]), metadata=KEY
+            ),
+            here.stub.StreamPredict(iter([typed(0, symbol="NEW")]), metadata=KEY),
+        ):
+            assert await full.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_given_indicators_stand_in_for_the_features() -> None:

@@ -288,6 +288,8 @@ def test_calls_inside_it_finish_when_it_ends(base: Path) -> None:
 
     caller = threading.Thread(target=ask)
     with server.manager.use(MODEL) as held:
+        # An answer is read before the server has let go of the version that gave it.
+        wait_for(lambda: held._users == 1)
         caller.start()
         entered.wait(PATIENCE_S)
         wait_for(lambda: held._users > 1 or bool(answers))
