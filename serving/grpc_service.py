@@ -93,6 +93,7 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
 
     async def StreamPredict(self, _: Any, context: Context) -> None:
         """Answer one signal for each tick; what has arrived meanwhile is one step."""
+        await self._streams.open(context)
         inbox: Inbox = asyncio.Queue(QUEUED)
         reader = asyncio.create_task(self._read(context, inbox))
         ended = drained = False
@@ -120,6 +121,7 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
     async def StreamPredictBatch(self, _: Any, context: Context) -> None:
         """Answer packed frames, and a reason each, for packed ticks."""
         streams = self._streams
+        await streams.open(context)
         try:
             while (batch := await streams.wait(context.read)) is not grpc.aio.EOF:
                 # A copy that is writable, as the compiled loops know it.

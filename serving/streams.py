@@ -35,6 +35,15 @@ class Streams:
         self.draining = False
         self.stalled = 0
 
+    @property
+    def busy(self) -> int:
+        """How many streams wait or write now."""
+        return len(self._idle) + len(self._writing)
+
+    async def open(self, context: Context) -> None:
+        """Begin a stream: with its metadata sent, a status can follow a write that was cut."""
+        await context.send_initial_metadata(())
+
     async def wait(self, begin: Callable[[], Awaitable[T]]) -> T:
         """Wait for something that a caller or the feed brings.
 
@@ -90,12 +99,15 @@ class Streams:
 
     async def _cut(self, context: Context) -> NoReturn:
         self.stalled += 1
-        async with asyncio.timeout(ABORT_S):
-            await context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"nothing was read for {self._stall_s:g} s; open a new stream from the first "
-                "tick without a result, and read while sending",
-            )
+        try:
+            async with asyncio.timeout(ABORT_S):
+                await context.abort(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    f"nothing was read for {self._stall_s:g} s; open a new stream from the first "
+                    "tick without a result, and read while sending",
+                )
+        except TimeoutError:  # it lies behind what is not read; gRPC sends it, or drops the call
+            raise asyncio.CancelledError from None
         raise AssertionError("abort returned")
 
     async def end(self, context: Context) -> NoReturn:

@@ -32,6 +32,8 @@ from .model_stubs import eventually
 
 LIMIT_S = 60.0
 KEY = (("authorization", "Bearer good"),)
+SMALL = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65_536)]
+"""Of a client: a window that is full after some hundreds of results."""
 
 
 class Counting(AtOnce):
@@ -188,9 +190,10 @@ async def test_bytes_that_are_no_message_end_the_stream() -> None:
 
 
 async def test_a_caller_that_does_not_read_is_held_back_and_loses_nothing() -> None:
-    async with serving() as here:
-        call = here.batches()
-        frames = 60
+    async with serving() as here, grpc.aio.insecure_channel(here.address, SMALL) as channel:
+        stub = market_pb2_grpc.FinancialPredictorStub(channel)
+        call = stub.StreamPredictBatch(metadata=KEY, timeout=LIMIT_S)
+        frames = 30
 
         async def write() -> None:
             for _ in range(frames):
@@ -211,7 +214,7 @@ async def test_a_caller_that_does_not_read_is_held_back_and_loses_nothing() -> N
 
 async def test_a_caller_that_reads_nothing_for_too_long_loses_its_stream_alone() -> None:
     async with serving(stall_s=0.3) as here:
-        with grpc.insecure_channel(here.address) as plain:
+        with grpc.insecure_channel(here.address, SMALL) as plain:
             stub = market_pb2_grpc.FinancialPredictorStub(plain)
             frames = (batch(CAPACITY) for _ in range(60))
             call = stub.StreamPredictBatch(frames, metadata=KEY, timeout=LIMIT_S)
@@ -232,6 +235,22 @@ async def test_a_caller_that_reads_nothing_for_too_long_loses_its_stream_alone()
         assert call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, call.details()
         assert "first tick without a result" in call.details()
         assert 0 < count < 60 * CAPACITY
+
+
+async def test_a_caller_that_never_reads_keeps_nothing_busy(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving(stall_s=0.1) as here:
+        before = len(asyncio.all_tasks())
+        with grpc.insecure_channel(here.address, SMALL) as plain:
+            stub = market_pb2_grpc.FinancialPredictorStub(plain)
+            frames = (batch(CAPACITY) for _ in range(60))
+            call = stub.StreamPredictBatch(frames, metadata=KEY, timeout=LIMIT_S)
+            await eventually(lambda: here.streams.stalled > 0)
+            await eventually(lambda: here.streams.busy == 0)
+            call.cancel()
+            await eventually(lambda: len(asyncio.all_tasks()) <= before)
+    assert [r.message for r in caplog.records if r.levelname == "ERROR"] == []
 
 
 async def test_a_cancelled_stream_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
@@ -304,8 +323,7 @@ async def test_a_wrong_tick_ends_a_typed_stream_after_the_results_before_it(
 
 
 async def test_a_typed_caller_that_does_not_read_is_held_back() -> None:
-    small = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65_536)]
-    async with serving() as here, grpc.aio.insecure_channel(here.address, small) as channel:
+    async with serving() as here, grpc.aio.insecure_channel(here.address, SMALL) as channel:
         stub = market_pb2_grpc.FinancialPredictorStub(channel)
         call = stub.StreamPredict(metadata=KEY, timeout=LIMIT_S)
         count = 10_000
