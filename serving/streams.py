@@ -99,30 +99,36 @@ class Streams:
 
     async def _cut(self, context: Context) -> NoReturn:
         self.stalled += 1
-        try:
-            async with asyncio.timeout(ABORT_S):
-                await context.abort(
-                    grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    f"nothing was read for {self._stall_s:g} s; open a new stream from the first "
-                    "tick without a result, and read while sending",
-                )
-        except TimeoutError:  # it lies behind what is not read; gRPC sends it, or drops the call
-            raise asyncio.CancelledError from None
-        raise AssertionError("abort returned")
+        await _abort(
+            context,
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            f"nothing was read for {self._stall_s:g} s; open a new stream from the first tick "
+            "without a result, and read while sending",
+        )
 
     async def end(self, context: Context) -> NoReturn:
         """End a stream because the server ends."""
-        await context.abort(
+        await _abort(
+            context,
             grpc.StatusCode.UNAVAILABLE,
             "this predictor is ending; go on at another one, from the first tick without a result",
         )
-        raise AssertionError("abort returned")
 
     def drain(self) -> None:
         """End every stream that waits, and the others after what they are writing."""
         self.draining = True
         for task in tuple(self._idle):
             task.cancel()
+
+
+async def _abort(context: Context, code: grpc.StatusCode, said: str) -> NoReturn:
+    """End a call; the status of one whose caller does not read is left to gRPC."""
+    try:
+        async with asyncio.timeout(ABORT_S):
+            await context.abort(code, said)
+    except (TimeoutError, grpc.aio.InternalError):
+        raise asyncio.CancelledError from None
+    raise AssertionError("abort returned")
 
 
 def _task() -> asyncio.Task[Any]:
