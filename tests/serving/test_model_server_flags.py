@@ -8,9 +8,11 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from relentless.proto.errors import InvalidSettings
-from relentless.serving.model_server.flags import UNSUPPORTED, parse, usage
+from relentless.serving.model_server.flags import IGNORED, UNSUPPORTED, parse, usage
 from relentless.serving.model_server.listeners import addresses, channel_arguments
 from relentless.serving.model_server.options import ServerOptions, describe
 
@@ -106,6 +108,27 @@ def test_a_flag_of_tf_serving_that_is_not_served_here_says_why(name: str) -> Non
     assert isinstance(parse([MODEL, f"--{name}=false"]), ServerOptions)
 
 
+NAMES = st.sampled_from([*(name for name, *_ in describe()), *UNSUPPORTED, *IGNORED, "other"])
+WORDS = st.one_of(
+    st.text(max_size=12),
+    st.builds("--{}".format, NAMES),
+    st.builds("--{}={}".format, NAMES, st.text(max_size=12)),
+    st.builds("--{}={}".format, NAMES, st.integers()),
+)
+
+
+@pytest.mark.promise("P11")
+@settings(max_examples=400, deadline=None)
+@given(words=st.lists(WORDS, max_size=5))
+def test_any_command_line_gives_options_or_says_what_is_wrong(words: list[str]) -> None:
+    try:
+        wish = parse([MODEL, *words])
+    except InvalidSettings as error:
+        assert str(error)
+        return
+    assert wish in ("help", "version") or isinstance(wish, ServerOptions)
+
+
 def test_the_help_lists_every_flag() -> None:
     text = usage("x")
     assert parse(["--help"]) == "help"
@@ -157,6 +180,18 @@ def test_a_server_of_one_model(models: Path, tmp_path: Path) -> None:
             assert "no profiler" in refused.value.details()
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(PATIENCE_S) == 0
+
+
+def test_the_newest_server_takes_over_a_socket_that_was_left_behind(
+    models: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+    flags = (f"--grpc_socket_path={path}", "--port=0")
+    with started(tmp_path, *flags, f"--model_base_path={models / 'half_plus_two'}"):
+        assert answer(f"unix:{path}") == (3.0, 123)
+    assert path.exists()
+    with started(tmp_path, *flags, f"--model_base_path={models / 'half_plus_three'}"):
+        assert answer(f"unix:{path}") == (4.0, 123)
 
 
 def test_health_is_answered_where_it_was_asked_for(models: Path, tmp_path: Path) -> None:
