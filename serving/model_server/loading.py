@@ -45,12 +45,14 @@ class Loading:
     def load(self, name: str, version: int, folder: Path) -> Session:
         """Load a version and let it pass its checks and its warm-up.
 
-        A version with a manifest is held to it: its files, and the features it was trained on.
+        A version with a manifest is held to it: its files, the features that it was trained on, and
+        finite answers.
 
         Raises:
             TFError: it must not serve.
         """
-        if (folder / MANIFEST).exists():
+        own = (folder / MANIFEST).exists()
+        if own:
             try:
                 verify(folder)
             except ModelInvalid as error:
@@ -68,6 +70,7 @@ class Loading:
                     self.required,
                     iterations=self.iterations if self.warm_up else 0,
                     check=self.check_methods,
+                    finite=own or bool(self.required),
                 )
         except BaseException:
             session.close()

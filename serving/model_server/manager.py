@@ -79,6 +79,8 @@ class Manager:
         """Held for moments only, never while a model loads."""
         self._pool = ThreadPoolExecutor(rules.workers, thread_name_prefix="model-loader")
         self._busy: dict[str, Future[None]] = {}
+        self._lost: set[Path] = set()
+        """Base paths that are missing, and of which that was said."""
         self._configs: dict[str, ModelConfig] = {}
         self._versions: dict[str, dict[int, Version]] = {}
         self._serving: Mapping[str, Mapping[int, Servable]] = {}
@@ -172,7 +174,7 @@ class Manager:
             changed = {name for name, config in wanted.items() if before.get(name) != config}
             names = gone | changed
             self._look(names if look else gone)
-        self._settle(names, self._set_to_work(names))
+        self._settle(names)
         return wanted.keys() - before.keys()
 
     def missing(self, names: Iterable[str]) -> list[tuple[str, int | None, int, str]]:
@@ -211,10 +213,10 @@ class Manager:
             wait(begun)
             wait(self._drain.pending())
 
-    def _settle(self, names: Iterable[str], begun: list[Future[None]]) -> None:
-        """Wait for these models' loads, and a little for the unloads."""
-        names, since = set(names), time.monotonic()
-        while left := [f for f in begun if not f.done()] or self._drain.pending():
+    def _settle(self, names: set[str]) -> None:
+        """See these models' loads done, and wait a little for the unloads."""
+        since = time.monotonic()
+        while left := self._set_to_work(names) or self._drain.pending():
             wait(left, timeout=0.05)
             if self._loading(names):
                 since = time.monotonic()
@@ -247,8 +249,12 @@ class Manager:
                 config = self._configs.get(name)
             found = scan(config.base) if config else {}
             if found is None:
-                log.warning("no base path", model=name, path=str(config.base) if config else "")
+                if config and config.base not in self._lost:
+                    self._lost.add(config.base)
+                    log.warning("no base path", model=name, path=str(config.base))
                 continue
+            if config:
+                self._lost.discard(config.base)
             with self._state:
                 if self._configs.get(name) is config:
                     self._aspire(name, found, config.policy.aspired(found) if config else set())

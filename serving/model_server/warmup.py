@@ -71,6 +71,7 @@ def admit(
     *,
     iterations: int = 1,
     check: bool = False,
+    finite: bool = True,
 ) -> int:
     """Check and warm up a loaded version; give the number of warm-up requests that were read.
 
@@ -81,6 +82,7 @@ def admit(
         required: signatures that must be there.
         iterations: how often each request runs; with 0 the file is not read.
         check: refuse signatures of another method.
+        finite: refuse a version that answers a NaN or an infinity.
 
     Raises:
         TFError: why this version must not serve.
@@ -99,7 +101,9 @@ def admit(
             )
         log = _parsed(record, path)
         for _ in range(iterations):
-            _replay(session, log, version, check)
+            for alias, tensor in _replay(session, log, version, check):
+                if finite:
+                    _check_finite(alias, log.predict_log.request.model_spec.signature_name, tensor)
     return count
 
 
@@ -110,14 +114,14 @@ def _parsed(record: bytes, path: Path) -> Any:
         raise TFError(INVALID_ARGUMENT, f"Failed to parse warmup record from {path}") from error
 
 
-def _replay(session: Session, log: Any, version: int, check: bool) -> None:
+def _replay(session: Session, log: Any, version: int, check: bool) -> list[tuple[str, Any]]:
+    """Run one record, and give the tensors that a Predict answered."""
     kind = log.WhichOneof("log_type")
     if kind == "predict_log":
         request = log.predict_log.request
         response = predict(session, request, version, check=check)
-        for alias, tensor in response.outputs.items():
-            _check_finite(alias, request.model_spec.signature_name, tensor)
-    elif kind == "classify_log":
+        return list(response.outputs.items())
+    if kind == "classify_log":
         result = classification_pb2.ClassificationResult()
         classify(session, log.classify_log.request, result, check=check)
     elif kind == "regress_log":
@@ -127,6 +131,7 @@ def _replay(session: Session, log: Any, version: int, check: bool) -> None:
         multi_inference(session, log.multi_inference_log.request, version, response, check=check)
     elif kind == "session_run_log":
         raise TFError(UNIMPLEMENTED, "Unsupported log_type for warmup: session_run_log")
+    return []
 
 
 def _check_finite(alias: str, signature: str, tensor: Any) -> None:

@@ -179,15 +179,23 @@ def write_graph(folder: Path, w: Weights, leave_out: tuple[str, ...] = ()) -> No
 
 def write_warmup(folder: Path, rows: tuple[int, ...] = (1, 8)) -> None:
     """Write warm-up requests for ``predict_folded``."""
-    out = bytearray()
+    logs = []
     for n in rows:
         log = prediction_log_pb2.PredictionLog()
         request = log.predict_log.request
         request.model_spec.name = MODEL
         request.model_spec.signature_name = "predict_folded"
-        for alias, shape in (("features", (n, F)), ("bias", (n, HIDDEN))):
+        for alias, shape in (("features", (n, F)), ("bias", (1, HIDDEN))):
             tensor = RawTensor.of(np.full(shape, 0.5, np.float32))
             request.inputs[alias].CopyFrom(pack(tensor))
+        logs.append(log)
+    write_records(folder, logs)
+
+
+def write_records(folder: Path, logs: list[Any]) -> None:
+    """Write warm-up requests: a TFRecord file of ``PredictionLog`` messages."""
+    out = bytearray()
+    for log in logs:
         body = log.SerializeToString()
         head = struct.pack("<Q", len(body))
         out += (
