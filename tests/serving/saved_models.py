@@ -185,7 +185,7 @@ def write_warmup(folder: Path, rows: tuple[int, ...] = (1, 8)) -> None:
         request = log.predict_log.request
         request.model_spec.name = MODEL
         request.model_spec.signature_name = "predict_folded"
-        for alias, shape in (("features", (n, F)), ("bias", (1, HIDDEN))):
+        for alias, shape in (("features", (n, F)), ("bias", (n, HIDDEN))):
             tensor = RawTensor.of(np.full(shape, 0.5, np.float32))
             request.inputs[alias].CopyFrom(pack(tensor))
         logs.append(log)
