@@ -81,6 +81,11 @@ def from_proto(config: Any, place: Place) -> tuple[ModelConfig, ...]:
                 INVALID_ARGUMENT,
                 f"Illegal to list model {entry.name} multiple times in config list",
             )
+        if "://" in entry.base_path:
+            raise TFError(
+                INVALID_ARGUMENT,
+                f"Model {entry.name} lies at {entry.base_path}: only local folders are served here",
+            )
         if not Path(entry.base_path).is_absolute():
             raise TFError(
                 INVALID_ARGUMENT,

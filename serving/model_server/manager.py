@@ -22,9 +22,10 @@ from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.codes import INVALID_ARGUMENT, NOT_FOUND, UNKNOWN
 from relentless.serving.model_server.config import ModelConfig
 from relentless.serving.model_server.draining import Drain
+from relentless.serving.model_server.looking import Lookout
 from relentless.serving.model_server.rules import Rules, check_labels, unavailable_text
 from relentless.serving.model_server.servable import Servable, Session
-from relentless.serving.model_server.versions import Action, Standing, State, next_action, scan
+from relentless.serving.model_server.versions import Action, Standing, State, next_action
 
 log = structlog.get_logger(__name__)
 
@@ -73,14 +74,13 @@ class Manager:
         self._clock = clock
         self._rules = rules
         self._drain = Drain()
+        self._lookout = Lookout()
         self._turn = threading.RLock()
         """Held by one change of the configuration, or one look at the base paths, at a time."""
         self._state = threading.RLock()
         """Held for moments only, never while a model loads."""
         self._pool = ThreadPoolExecutor(rules.workers, thread_name_prefix="model-loader")
         self._busy: dict[str, Future[None]] = {}
-        self._lost: set[Path] = set()
-        """Base paths that are missing, and of which that was said."""
         self._configs: dict[str, ModelConfig] = {}
         self._versions: dict[str, dict[int, Version]] = {}
         self._serving: Mapping[str, Mapping[int, Servable]] = {}
@@ -247,14 +247,9 @@ class Manager:
         for name in sorted(names):
             with self._state:
                 config = self._configs.get(name)
-            found = scan(config.base) if config else {}
+            found = self._lookout.look(config) if config else {}
             if found is None:
-                if config and config.base not in self._lost:
-                    self._lost.add(config.base)
-                    log.warning("no base path", model=name, path=str(config.base))
                 continue
-            if config:
-                self._lost.discard(config.base)
             with self._state:
                 if self._configs.get(name) is config:
                     self._aspire(name, found, config.policy.aspired(found) if config else set())

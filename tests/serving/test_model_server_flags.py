@@ -270,6 +270,11 @@ def wait_shortly(condition: Any) -> None:
         ("improperly formatted", "Invalid protobuf file: '{path}'"),
         (config_text(("m", Path("relative"))), "to have an absolute path or URI"),
         (
+            'model_config_list { config { name: "m" base_path: "gs://m" '
+            'model_platform: "tensorflow" } }',
+            "Model m lies at gs://m: only local folders are served here",
+        ),
+        (
             config_text(("m", Path("/m")), ("m", Path("/n"))),
             "Illegal to list model m multiple times in config list",
         ),
@@ -316,6 +321,9 @@ def test_it_waits_for_a_model_that_is_not_there_yet(tmp_path: Path) -> None:
     base = tmp_path / "m" / "default"
     with started(tmp_path, f"--model_base_path={base}", ready=False) as server:
         wait_for(lambda: server.says("waiting for models"))
+        wait_for(lambda: server.says("no base path"))
+        base.mkdir(parents=True)
+        wait_for(lambda: server.says("no versions under the base path"))
         half_plus(base / "7", 2.0)
         assert server.wait_ready()
         assert answer(server.address) == (3.0, 7)
