@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from relentless.proto.errors import InvalidSettings
 from relentless.serving.model_server.flags import IGNORED, UNSUPPORTED, parse, usage
 from relentless.serving.model_server.listeners import addresses, channel_arguments
+from relentless.serving.model_server.main import models_for
 from relentless.serving.model_server.options import ServerOptions, describe
 
 from .by_flags import (
@@ -266,8 +267,6 @@ def wait_shortly(condition: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("improperly formatted", "Error parsing text-format tensorflow.serving.ModelServerConfig"),
-        ("improperly formatted", "Invalid protobuf file: '{path}'"),
         (config_text(("m", Path("relative"))), "to have an absolute path or URI"),
         (
             'model_config_list { config { name: "m" base_path: "gs://m" '
@@ -285,6 +284,26 @@ def wait_shortly(condition: Any) -> None:
         (
             'model_config_list { config { name: "m" base_path: "/m" model_platform: "caffe" } }',
             "Model m requests unsupported platform caffe",
+        ),
+    ],
+)
+def test_a_configuration_that_cannot_be_served_says_why(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    path = tmp_path / "bad"
+    path.write_text(text)
+    with pytest.raises(InvalidSettings) as refused:
+        models_for(ServerOptions(model_config_file=str(path)))
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "improperly formatted",
+            "Invalid protobuf file: '{path}': Error parsing text-format "
+            "tensorflow.serving.ModelServerConfig: ",
         ),
         (
             config_text(("m", Path("/m")), stable=1),
