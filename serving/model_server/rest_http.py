@@ -28,7 +28,7 @@ from relentless.serving.model_server.rest_protocol import BoundedProtocol
 MAX_BODY = 32 << 20
 """Bytes of one request's body, before and after it is unpacked."""
 
-MAX_BODIES = 64 << 20
+MAX_BODIES = 256 << 20
 """Bytes of all bodies that are being received or answered."""
 
 MAX_PENDING = 512
@@ -262,6 +262,7 @@ class RestServer:
                 lifespan="off",
                 interface="asgi3",
                 log_config=None,
+                log_level="warning",
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
@@ -295,7 +296,7 @@ class RestServer:
         asyncio.run(self._server.serve(sockets=self._sockets))
 
     def stop(self, grace_s: float = 2.0) -> None:
-        """Refuse new requests, let those inside finish, and join every thread.
+        """Refuse new requests, let those inside finish, and join the thread.
 
         Requests that run longer than ``grace_s`` lose their connection.
         """
@@ -305,4 +306,5 @@ class RestServer:
             self._thread.join(grace_s + 5.0)
         for opened in self._sockets:
             opened.close()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        # Its threads end by themselves: all but those of a run that outlasted the grace are idle.
+        self._pool.shutdown(wait=False, cancel_futures=True)
