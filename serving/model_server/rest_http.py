@@ -24,6 +24,7 @@ from relentless.serving.model_server.metrics import Metrics
 from relentless.serving.model_server.rest import Answer, RestApi, refusal
 from relentless.serving.model_server.rest_paths import API_PREFIX
 from relentless.serving.model_server.rest_protocol import BoundedProtocol
+from relentless.serving.model_server.rest_start import RestOptions
 
 MAX_BODY = 32 << 20
 """Bytes of one request's body, before and after it is unpacked."""
@@ -50,20 +51,6 @@ CORS = [
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestOptions:
-    """How to listen; the flags of the same names say more."""
-
-    hosts: tuple[str, ...] = ("127.0.0.1",)
-    """All of them get the same port; one that the machine lacks is left out beside another."""
-    port: int = 0
-    threads: int = 4
-    timeout_s: float | None = 30.0
-    cors: bool = False
-    metrics_path: str = ""
-    """Where Prometheus reads; "" serves no metrics."""
 
 
 class _Gone(Exception):
