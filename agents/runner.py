@@ -117,7 +117,9 @@ def build(settings: Settings) -> Fleet:
         clock=settings.run_clock(),
         upstream=Upstream(raw_folder(settings)),
         connect=lambda name: HubClient(
-            settings.hub.url, local_credential(settings.paths.state, name)
+            settings.hub.url,
+            local_credential(settings.paths.state, name),
+            tls=settings.hub.calling(),
         ),
     )
 

@@ -144,7 +144,11 @@ def _wire(
         expected=settings.hub.expected_agents,
         archive=Archive(journal, History(state / "hub" / "history")),
     )
-    tap = FeedTap(lambda: local_credential(state, "hub"), lambda: push.changed(SIGNALS))
+    tap = FeedTap(
+        lambda: local_credential(state, "hub"),
+        lambda: push.changed(SIGNALS),
+        settings.predictor.calling,
+    )
     control = LeaseControl(
         audited,
         clock,
@@ -157,7 +161,11 @@ def _wire(
         settings.model_server, clock, lambda: contexts.latest, lambda: tap.symbols
     )
     explainer = SignalExplainer(
-        journal, contexts, control.predictors, lambda: local_credential(state, "hub")
+        journal,
+        contexts,
+        control.predictors,
+        lambda: local_credential(state, "hub"),
+        settings.predictor.tls,
     )
     models = ModelControl(settings.model_server, journal, clock, control)
     contexts.on_changed(mirror.on_changed)

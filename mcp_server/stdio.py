@@ -5,6 +5,7 @@ what HTTP wants in headers: the protocol version, which in the 2026-07-28 protoc
 states and in the older ones the handshake settles. It opens no storage.
 """
 
+import ssl
 from typing import Any, Final
 
 import anyio
@@ -67,11 +68,12 @@ async def run(settings: Settings, name: str = "reader") -> None:
         Unavailable: no hub answers.
     """
     credential = local_credential(settings.paths.state, name)
-    await _reachable(settings.hub.url)
+    tls = settings.hub.calling()
+    await _reachable(settings.hub.url, tls)
     headers = Headers()
     async with (
         stdio_server() as (from_host, to_host),
-        steady_http(credential) as http,
+        steady_http(credential, tls=tls) as http,
         streamable_http_client(settings.hub.url, http_client=http) as (from_hub, to_hub),
         anyio.create_task_group() as group,
     ):
@@ -89,10 +91,10 @@ async def run(settings: Settings, name: str = "reader") -> None:
         group.cancel_scope.cancel()
 
 
-async def _reachable(url: str) -> None:
+async def _reachable(url: str, tls: ssl.SSLContext | None) -> None:
     address = httpx2.URL(url)
     try:
-        async with httpx2.AsyncClient(timeout=5.0) as http:
+        async with httpx2.AsyncClient(timeout=5.0, verify=True if tls is None else tls) as http:
             await http.get(address.copy_with(path="/health"))
     except httpx2.TransportError as error:
         raise Unavailable(

@@ -187,12 +187,13 @@ class TfServingPredictor:
             ModelRejected: wrong shape, or a version that serves no longer.
             ModelInvalid: an answer without the heads.
         """
-        rows = len(features) if self._repeats else 1
+        repeats = self._repeats
+        rows = len(features) if repeats else 1
         inputs = {"features": features, "bias": np.tile(context.bias, (rows, 1))}
         try:
             outputs = self.run("predict_folded", inputs, context.version)
         except ModelRejected as error:
-            if self._repeats or UNEQUAL not in str(error):
+            if repeats or UNEQUAL not in str(error):
                 raise
             self._repeats = True
             return self.predict(features, context)

@@ -5,6 +5,7 @@ session: entering it sends nothing, and it goes on by itself when the hub was re
 typed errors come back as the same classes of ``proto.errors``.
 """
 
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import date, datetime
@@ -40,17 +41,26 @@ class HubClient:
     Enter and leave it in the same task. Calls may run side by side.
     """
 
-    def __init__(self, url: str, credential: str, *, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        credential: str,
+        *,
+        timeout_s: float = 30.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Take the address and the key; ``tls`` is ``HubSettings.calling``'s, for an https one."""
         self._url = url
         self._credential = credential
         self._timeout_s = timeout_s
+        self._tls = tls
         self._stack = AsyncExitStack()
         self._client: Client | None = None
 
     async def __aenter__(self) -> Self:
         """Get ready; nothing is sent yet."""
         http = await self._stack.enter_async_context(
-            steady_http(self._credential, timeout_s=self._timeout_s)
+            steady_http(self._credential, timeout_s=self._timeout_s, tls=self._tls)
         )
         transport = streamable_http_client(self._url, http_client=http)
         self._client = await self._stack.enter_async_context(
@@ -235,20 +245,22 @@ class HubClient:
         return self._client
 
 
-def steady_http(credential: str, *, timeout_s: float = 30.0) -> httpx2.AsyncClient:
+def steady_http(
+    credential: str, *, timeout_s: float = 30.0, tls: ssl.SSLContext | None = None
+) -> httpx2.AsyncClient:
     """Give an HTTP client for the SDK's transport that outlives the hub's absence."""
     return httpx2.AsyncClient(
         headers={"authorization": f"Bearer {credential}"},
         timeout=httpx2.Timeout(timeout_s, read=None),
-        transport=_Steady(),
+        transport=_Steady(tls),
     )
 
 
 class _Steady(httpx2.AsyncBaseTransport):
     """HTTP whose failures are answers: the SDK's client gives up for good on an exception here."""
 
-    def __init__(self) -> None:
-        self._inner = httpx2.AsyncHTTPTransport()
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        self._inner = httpx2.AsyncHTTPTransport(verify=True if tls is None else tls)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         try:

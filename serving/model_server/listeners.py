@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import structlog
 
 from relentless.proto.errors import InvalidSettings, ModelUnavailable
 from relentless.proto.gen import model_server_pb2
 from relentless.serving.model_server.options import ServerOptions
 from relentless.serving.model_server.text_files import read_message
+
+log = structlog.get_logger(__name__)
 
 LOOPBACK = ("127.0.0.1", "[::1]")
 
@@ -121,6 +124,7 @@ def listen(server: grpc.Server, wanted: tuple[str, ...], ssl: Any) -> tuple[str,
             port = _open(server, address, ssl)
         except RuntimeError as error:
             if opened and address.startswith("[::1]:"):
+                log.warning("not listening on IPv6", address=address)
                 continue
             hint = ", or the keys of --ssl_config_file do not fit" if ssl else ""
             raise ModelUnavailable(

@@ -21,15 +21,21 @@ import structlog
 from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.codes import INVALID_ARGUMENT, NOT_FOUND, UNKNOWN
 from relentless.serving.model_server.config import ModelConfig
+from relentless.serving.model_server.draining import Drain
 from relentless.serving.model_server.rules import Rules, check_labels, unavailable_text
 from relentless.serving.model_server.servable import Servable, Session
 from relentless.serving.model_server.versions import Action, Standing, State, next_action, scan
 
 log = structlog.get_logger(__name__)
 
-DRAIN_S = 30.0
+UNLOAD_PATIENCE_S = 1.0
+"""How long a new configuration waits for the last requests of what it ends."""
 ENDED_KEPT = 32
 """Versions in state END that a status still lists."""
+
+
+_COMING = (State.START, State.LOADING, State.UNLOADING)
+"""The states of a version that is wanted and about to serve; it may have to leave first."""
 
 
 @dataclass(slots=True)
@@ -66,7 +72,7 @@ class Manager:
         self._load = load
         self._clock = clock
         self._rules = rules
-        self._drain_s = DRAIN_S
+        self._drain = Drain()
         self._turn = threading.RLock()
         """Held by one change of the configuration, or one look at the base paths, at a time."""
         self._state = threading.RLock()
@@ -165,11 +171,8 @@ class Manager:
             gone = before.keys() - wanted.keys()
             changed = {name for name, config in wanted.items() if before.get(name) != config}
             names = gone | changed
-            if look:
-                self._look(names)
-            else:
-                self._look(gone)
-        wait(self._set_to_work(names))
+            self._look(names if look else gone)
+        self._settle(names, self._set_to_work(names))
         return wanted.keys() - before.keys()
 
     def missing(self, names: Iterable[str]) -> list[tuple[str, int | None, int, str]]:
@@ -206,6 +209,27 @@ class Manager:
         begun = self._set_to_work(names)
         if patient:
             wait(begun)
+            wait(self._drain.pending())
+
+    def _settle(self, names: Iterable[str], begun: list[Future[None]]) -> None:
+        """Wait for these models' loads, and a little for the unloads."""
+        names, since = set(names), time.monotonic()
+        while left := [f for f in begun if not f.done()] or self._drain.pending():
+            wait(left, timeout=0.05)
+            if self._loading(names):
+                since = time.monotonic()
+            elif time.monotonic() - since > UNLOAD_PATIENCE_S:
+                return
+
+    def _loading(self, names: Iterable[str]) -> bool:
+        with self._state:
+            return any(
+                version.aspired
+                and version.retry_at is None
+                and (version.moved is not None or version.state in _COMING)
+                for name in names
+                for version in self._versions.get(name, {}).values()
+            )
 
     def retry(self) -> None:
         """Try the loads again that failed and whose time has come, without waiting for them."""
@@ -234,7 +258,9 @@ class Manager:
         aspired = set(aspired)
         for number in aspired:
             version = known.get(number)
-            if version is None or (version.state is State.END and not version.aspired):
+            if version is None or (
+                version.state is State.END and (not version.aspired or not version.code)
+            ):
                 known[number] = Version(number, found[number])
             elif version.folder != found[number] and version.moved != found[number]:
                 self._move(version, found[number])
@@ -252,8 +278,10 @@ class Manager:
         version.attempts, version.retry_at = 0, None
         if version.servable is not None:
             version.moved = folder
-        elif version.state is not State.LOADING or version.code:
-            version.folder, version.state = folder, State.START
+            return
+        version.folder = folder
+        if version.state is State.END or version.code:
+            version.state = State.START
 
     def _set_to_work(self, names: Iterable[str]) -> list[Future[None]]:
         """Give every model's work to a thread, where it has any and none is at it."""
@@ -316,7 +344,7 @@ class Manager:
             version.state = State.AVAILABLE
         log.info("version available", model=name, version=version.number)
         if before:
-            self._drain(before)
+            self._drain.let_go(before)
 
     def _refuse(self, name: str, version: Version, error: Exception) -> None:
         log.error("version refused", model=name, version=version.number, error=str(error))
@@ -335,18 +363,16 @@ class Manager:
         with self._state:
             self._publish(name, version.number, None)
             servable, version.servable = version.servable, None
+            version.attempts, version.moved, version.retry_at = 0, None, None
         if servable:
-            self._drain(servable)
-        with self._state:
-            version.state, version.attempts, version.moved = State.END, 0, None
-        log.info("version unloaded", model=name, version=version.number)
+            self._drain.let_go(servable, lambda: self._ended(name, version))
 
-    def _drain(self, servable: Servable) -> None:
-        try:
-            if not servable.drain(self._drain_s):
-                log.error("version still in use", model=servable.name, version=servable.version)
-        except TFError as error:
-            log.error("version not closed", model=servable.name, error=str(error))
+    def _ended(self, name: str, version: Version) -> None:
+        with self._state:
+            version.state = State.START if version.aspired else State.END
+        log.info("version unloaded", model=name, version=version.number)
+        if version.aspired:
+            self._set_to_work([name])
 
     def _publish(self, name: str, number: int, servable: Servable | None) -> None:
         versions: dict[int, Any] = {**self._serving.get(name, {}), number: servable}
@@ -361,6 +387,7 @@ class Manager:
 
     def close(self, drain_s: float) -> None:
         """Unload everything, waiting at most ``drain_s`` for each version's last requests."""
-        self._drain_s = drain_s
+        self._drain.seconds = drain_s
         self.apply(())
         self._pool.shutdown()
+        self._drain.shutdown()

@@ -126,6 +126,27 @@ def test_the_client_learns_that_the_server_batches(serve: Serve) -> None:
     client.close()
 
 
+def test_callers_that_learn_it_at_the_same_time_all_get_their_answers(serve: Serve) -> None:
+    server = serve("max_batch_size { value: 64 }")
+    client = TfServingPredictor(server.address, MODEL, timeout_s=PATIENCE_S)
+    context = client.encode(np.zeros(C, np.float32), 1, 1)
+    both, run = threading.Barrier(2), client.run
+
+    def together(signature: str, inputs: Any, version: int | None = None) -> Any:
+        try:
+            return run(signature, inputs, version)
+        except ModelRejected:
+            both.wait(PATIENCE_S)
+            raise
+
+    client.run = together  # type: ignore[method-assign]
+    with futures.ThreadPoolExecutor(2) as pool:
+        features = np.zeros((4, F), np.float32)
+        answers = [pool.submit(client.predict, features, context) for _ in range(2)]
+        assert [answer.result(PATIENCE_S).shape for answer in answers] == [(4, 4)] * 2
+    client.close()
+
+
 def test_unequal_inputs_are_refused_by_their_code(serve: Serve) -> None:
     server = serve("")
     client = TfServingPredictor(server.address, MODEL, timeout_s=PATIENCE_S)

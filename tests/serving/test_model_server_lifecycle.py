@@ -77,7 +77,7 @@ class Lifecycle(RuleBasedStateMachine):
     def begin(self, labels: Any) -> None:
         self.rules = Rules(labels=labels, retries=2)
         self.manager = Manager(self.load, lambda: self.now, self.rules)
-        self.manager._drain_s = 0.0
+        self.manager._drain.seconds = 0.0
         for name, base in zip(MODELS, BASES, strict=True):
             self.put(base, 1, broken=False)
             self.configs[name] = ModelConfig(name, self.root / base)

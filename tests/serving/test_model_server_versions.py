@@ -280,6 +280,19 @@ def test_a_model_that_the_new_configuration_lacks_is_unloaded(tmp_path: Path) ->
     assert shop.states() == {1: State.END}
 
 
+def test_a_new_configuration_waits_for_no_request_that_does_not_end(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.put(1)
+    shop.manager.configure([shop.config])
+    with shop.manager.use("m"):
+        shop.manager.configure([])
+        assert shop.manager.available("m") == []
+        assert shop.states() == {1: State.UNLOADING}
+    shop.manager.configure([shop.config])
+    assert shop.serving() == 1
+    assert shop.loads == [1, 1]
+
+
 def test_a_model_without_a_version_is_an_error_at_the_start(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     with pytest.raises(TFError, match=r"1 model\(s\) did not become available: \{\{name: m\}, \}"):
