@@ -137,9 +137,9 @@ def test_what_the_parser_accepts_beyond_plain_json(text: str, wanted: Any) -> No
     assert parse(f'{{"a": {text}}}'.encode())["a"] == wanted
 
 
+WORDS = ("instances", "inputs", "examples", "signature_name", "b64", "null", "true", "NaN", "Inf")
 PIECES = st.sampled_from(
-    [*'[]{}",:\\/-+.eE \n\t\0', "\\u", "d800", "dc00", "Inf", "inity", "NaN", "null", "true"]
-    + ["instances", "inputs", "examples", "signature_name", "b64", "9" * 30, "9" * 5000, "1e400"]
+    [*'[]{}",:\\/-+.eE \n\t\0', *WORDS, "\\u", "d800", "dc00", "9" * 30, "9" * 5000, "1e400"]
 ) | st.text(max_size=3)
 
 
