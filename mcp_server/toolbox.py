@@ -15,6 +15,7 @@ import mcp_types as types
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from relentless.mcp_server import apps
 from relentless.mcp_server.audit import acting
 from relentless.mcp_server.auth import Gate
 from relentless.mcp_server.schemas import compact_input, compact_output
@@ -198,6 +199,7 @@ def _tool(name: str, families: Sequence[object]) -> Tool:
         ),
         annotations=_annotations(access),
         icons=[types.Icon(src=icons.TOOLS[name])] if name in icons.TOOLS else None,
+        meta=apps.tool_meta(name),
     )
     return Tool(
         listing,

@@ -202,11 +202,17 @@ def mcp(
     name: Annotated[
         str, typer.Option("--as", help="Whose key to use: reader, operator.")
     ] = "reader",
+    url: Annotated[
+        str | None, typer.Option(help="Another hub's address: https://hub.example/mcp.")
+    ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(help="The file of the key to use in place of a local one.")
+    ] = None,
 ) -> None:
     """Speak MCP on standard input and output: a proxy to the running hub."""
     from relentless.mcp_server.stdio import run
 
-    asyncio.run(run(_running(), name))
+    asyncio.run(run(_running(), name, url, key_file))
 
 
 @app.command(rich_help_panel=OPERATE)
