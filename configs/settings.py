@@ -210,6 +210,9 @@ class ModelServerSettings(Section):
     address: str = "127.0.0.1:8500"
     external: bool = False
     """Something else runs at ``address``; do not start the embedded server."""
+    rest_port: Port = 8501
+    """Of the embedded server, on loopback: TensorFlow Serving's REST API and Prometheus metrics; 0
+    opens none."""
     name: str = "relentless_financial"
     timeout_s: Seconds = 1.0
 

@@ -21,6 +21,7 @@ from relentless.serving.model_server.versions import Policy
 from relentless.serving.tf_protos import model_server_config_pb2
 
 MODELS_CONFIG = HERE / "tfserving" / "models.config"
+MONITORING_CONFIG = HERE / "tfserving" / "monitoring.config"
 CONTAINER_ROOT = Path("/models")
 
 PLATFORM = "tensorflow"

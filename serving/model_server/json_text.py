@@ -92,22 +92,28 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def _load(text: str) -> Any:
-    hooks: dict[str, Any] = {"object_pairs_hook": _first_key_wins}
-    if _LARGE_EXPONENT.search(text):
-        hooks["parse_float"] = _finite
     try:
         try:
-            document = json.loads(text, **hooks)
+            return _read(text)
         except json.JSONDecodeError:
             spelt = _OTHER_NAMES.sub(_spell, text)
             if spelt == text:
                 raise
-            document = json.loads(spelt, **hooks)
+            return _read(spelt)
     except json.JSONDecodeError as error:
         raise _parse_error(error) from error
+
+
+def _read(text: str) -> Any:
+    hooks: dict[str, Any] = {"object_pairs_hook": _first_key_wins}
+    if _LARGE_EXPONENT.search(text):
+        hooks["parse_float"] = _finite
+    try:
+        return json.loads(text, **hooks)
+    except json.JSONDecodeError:
+        raise
     except ValueError:  # A whole number of thousands of digits.
-        document = json.loads(text, parse_int=_decimal_past_64_bits, **hooks)
-    return document
+        return json.loads(text, parse_int=_decimal_past_64_bits, **hooks)
 
 
 def _spell(match: re.Match[str]) -> str:
@@ -119,7 +125,7 @@ def _refuse_half_surrogates(text: str) -> None:
     """An escape may not name half a character: no encoding of a tensor could hold it."""
     whole = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     try:
-        json.dumps(json.loads(whole), ensure_ascii=False).encode()
+        json.dumps(_load(whole), ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         message = "JSON Parse error: The surrogate pair in string is invalid."
         raise bad(message) from error

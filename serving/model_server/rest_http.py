@@ -24,11 +24,12 @@ from relentless.serving.model_server.metrics import Metrics
 from relentless.serving.model_server.rest import Answer, RestApi, refusal
 from relentless.serving.model_server.rest_paths import API_PREFIX
 from relentless.serving.model_server.rest_protocol import BoundedProtocol
+from relentless.serving.model_server.rest_start import RestOptions
 
 MAX_BODY = 32 << 20
 """Bytes of one request's body, before and after it is unpacked."""
 
-MAX_BODIES = 64 << 20
+MAX_BODIES = 256 << 20
 """Bytes of all bodies that are being received or answered."""
 
 MAX_PENDING = 512
@@ -50,20 +51,6 @@ CORS = [
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestOptions:
-    """How to listen; the flags of the same names say more."""
-
-    hosts: tuple[str, ...] = ("127.0.0.1",)
-    """All of them get the same port; one that the machine lacks is left out beside another."""
-    port: int = 0
-    threads: int = 4
-    timeout_s: float | None = 30.0
-    cors: bool = False
-    metrics_path: str = ""
-    """Where Prometheus reads; "" serves no metrics."""
 
 
 class _Gone(Exception):
@@ -262,6 +249,7 @@ class RestServer:
                 lifespan="off",
                 interface="asgi3",
                 log_config=None,
+                log_level="warning",
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
@@ -295,7 +283,7 @@ class RestServer:
         asyncio.run(self._server.serve(sockets=self._sockets))
 
     def stop(self, grace_s: float = 2.0) -> None:
-        """Refuse new requests, let those inside finish, and join every thread.
+        """Refuse new requests, let those inside finish, and join the thread.
 
         Requests that run longer than ``grace_s`` lose their connection.
         """
@@ -305,4 +293,5 @@ class RestServer:
             self._thread.join(grace_s + 5.0)
         for opened in self._sockets:
             opened.close()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        # Its threads end by themselves: all but those of a run that outlasted the grace are idle.
+        self._pool.shutdown(wait=False, cancel_futures=True)
