@@ -217,6 +217,9 @@ class ModelServerSettings(Section):
     """Servers of another site, asked while none of the first site's answers."""
     tls: CallerTlsSettings | None = None
     """Towards every address that is no Unix socket."""
+    rest_port: Port = 8501
+    """Of the embedded server, on loopback: TensorFlow Serving's REST API and Prometheus metrics; 0
+    opens none."""
     name: str = "relentless_financial"
     timeout_s: Seconds = 1.0
 

@@ -196,12 +196,15 @@ def _missing(shape: tuple[int, ...], count: int) -> int:
 
 
 def _shape(proto: Any) -> tuple[tuple[int, ...], int]:
-    """Give the sizes and their product; beside a zero, the others alone must not overflow."""
+    """Give the sizes and their product; beside a zero, the others alone must fit an array.
+
+    numpy counts bytes, at most sixteen an element, in 63 bits, and does so beside a zero too.
+    """
     shape = tuple([dim.size for dim in proto.dim])
     bound = 1
     for size in shape:
         bound *= size or 1
-        if size < 0 or bound >= 1 << 63:
+        if size < 0 or bound >= 1 << 59:
             break
     else:
         if not proto.unknown_rank and len(shape) <= MAX_DIMS:

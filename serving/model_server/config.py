@@ -14,13 +14,14 @@ from typing import Any
 
 from relentless.configs.settings import HERE
 from relentless.proto.errors import InvalidSettings
-from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.codes import INVALID_ARGUMENT
+from relentless.serving.model_server.lifecycle.versions import Policy
+from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.model_server.text_files import read_message
-from relentless.serving.model_server.versions import Policy
 from relentless.serving.tf_protos import model_server_config_pb2
 
 MODELS_CONFIG = HERE / "tfserving" / "models.config"
+MONITORING_CONFIG = HERE / "tfserving" / "monitoring.config"
 CONTAINER_ROOT = Path("/models")
 
 PLATFORM = "tensorflow"
@@ -80,6 +81,11 @@ def from_proto(config: Any, place: Place) -> tuple[ModelConfig, ...]:
             raise TFError(
                 INVALID_ARGUMENT,
                 f"Illegal to list model {entry.name} multiple times in config list",
+            )
+        if "://" in entry.base_path:
+            raise TFError(
+                INVALID_ARGUMENT,
+                f"Model {entry.name} lies at {entry.base_path}: only local folders are served here",
             )
         if not Path(entry.base_path).is_absolute():
             raise TFError(

@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -12,9 +13,9 @@ from relentless import __version__
 from relentless.configs.process import announce, configure_logging
 from relentless.configs.settings import Settings
 from relentless.proto.errors import InvalidSettings, RelentlessError
-from relentless.serving.model_server.capi import TFError, library
 from relentless.serving.model_server.config import (
     MODELS_CONFIG,
+    MONITORING_CONFIG,
     ModelConfig,
     anywhere,
     common_root,
@@ -25,6 +26,7 @@ from relentless.serving.model_server.config import (
 )
 from relentless.serving.model_server.flags import parse, usage
 from relentless.serving.model_server.options import ServerOptions
+from relentless.serving.model_server.runtime.capi import TFError, library
 from relentless.serving.model_server.server import Models, ModelServer, start, tend
 from relentless.serving.tf_protos import model_server_config_pb2
 
@@ -63,15 +65,26 @@ def configs_for(settings: Settings) -> tuple[ModelConfig, ...]:
 
 
 def serve(
-    address: str, configs: tuple[ModelConfig, ...], root: Path, required: tuple[str, ...] = ()
+    address: str,
+    configs: tuple[ModelConfig, ...],
+    root: Path,
+    required: tuple[str, ...] = (),
+    rest_port: int = 0,
 ) -> ModelServer:
     """Load the models, then listen on "host:port" (port 0: any) or "unix:path".
+
+    With a ``rest_port`` REST and metrics are served there, on loopback.
 
     Raises:
         ModelUnavailable: no version of a model loads, or the address is taken.
         InvalidSettings: an address that others can reach.
     """
-    return start(OWN, Models(configs, under(root), required), (address,))
+    options = OWN
+    if rest_port:
+        options = replace(
+            OWN, rest_api_port=rest_port, monitoring_config_file=str(MONITORING_CONFIG)
+        )
+    return start(options, Models(configs, under(root), required), (address,))
 
 
 def models_for(options: ServerOptions) -> Models:
@@ -107,12 +120,21 @@ def run(settings: Settings) -> None:
     name = settings.model_server.name
     try:
         server = serve(
-            settings.model_server.address, configs_for(settings), settings.paths.models, REQUIRED
+            settings.model_server.address,
+            configs_for(settings),
+            settings.paths.models,
+            REQUIRED,
+            settings.model_server.rest_port,
         )
     except RelentlessError as error:
         log.error("not started", error=str(error))
         raise SystemExit(1) from error
-    announce("model-server", address=server.address, versions=server.manager.available(name))
+    announce(
+        "model-server",
+        address=server.address,
+        rest=server.rest,
+        versions=server.manager.available(name),
+    )
     tend(server, OWN, stop)
     server.stop()
 

@@ -24,7 +24,7 @@ from relentless.models.weights import (
     save_weights,
     shapes,
 )
-from relentless.serving.model_server.warmup import WARMUP_FILE, masked_crc
+from relentless.serving.model_server.lifecycle.warmup import WARMUP_FILE, masked_crc
 from relentless.serving.tensor_proto import RawTensor, pack
 from relentless.serving.tf_protos import prediction_log_pb2, saved_model_pb2
 
@@ -179,7 +179,7 @@ def write_graph(folder: Path, w: Weights, leave_out: tuple[str, ...] = ()) -> No
 
 def write_warmup(folder: Path, rows: tuple[int, ...] = (1, 8)) -> None:
     """Write warm-up requests for ``predict_folded``."""
-    out = bytearray()
+    logs = []
     for n in rows:
         log = prediction_log_pb2.PredictionLog()
         request = log.predict_log.request
@@ -188,6 +188,14 @@ def write_warmup(folder: Path, rows: tuple[int, ...] = (1, 8)) -> None:
         for alias, shape in (("features", (n, F)), ("bias", (n, HIDDEN))):
             tensor = RawTensor.of(np.full(shape, 0.5, np.float32))
             request.inputs[alias].CopyFrom(pack(tensor))
+        logs.append(log)
+    write_records(folder, logs)
+
+
+def write_records(folder: Path, logs: list[Any]) -> None:
+    """Write warm-up requests: a TFRecord file of ``PredictionLog`` messages."""
+    out = bytearray()
+    for log in logs:
         body = log.SerializeToString()
         head = struct.pack("<Q", len(body))
         out += (

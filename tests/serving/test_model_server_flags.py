@@ -8,10 +8,13 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from relentless.proto.errors import InvalidSettings
-from relentless.serving.model_server.flags import UNSUPPORTED, parse, usage
+from relentless.serving.model_server.flags import IGNORED, UNSUPPORTED, parse, usage
 from relentless.serving.model_server.listeners import addresses, channel_arguments
+from relentless.serving.model_server.main import models_for
 from relentless.serving.model_server.options import ServerOptions, describe
 
 from .by_flags import (
@@ -106,6 +109,27 @@ def test_a_flag_of_tf_serving_that_is_not_served_here_says_why(name: str) -> Non
     assert isinstance(parse([MODEL, f"--{name}=false"]), ServerOptions)
 
 
+NAMES = st.sampled_from([*(name for name, *_ in describe()), *UNSUPPORTED, *IGNORED, "other"])
+WORDS = st.one_of(
+    st.text(max_size=12),
+    st.builds("--{}".format, NAMES),
+    st.builds("--{}={}".format, NAMES, st.text(max_size=12)),
+    st.builds("--{}={}".format, NAMES, st.integers()),
+)
+
+
+@pytest.mark.promise("P11")
+@settings(max_examples=400, deadline=None)
+@given(words=st.lists(WORDS, max_size=5))
+def test_any_command_line_gives_options_or_says_what_is_wrong(words: list[str]) -> None:
+    try:
+        wish = parse([MODEL, *words])
+    except InvalidSettings as error:
+        assert str(error)
+        return
+    assert wish in ("help", "version") or isinstance(wish, ServerOptions)
+
+
 def test_the_help_lists_every_flag() -> None:
     text = usage("x")
     assert parse(["--help"]) == "help"
@@ -157,6 +181,18 @@ def test_a_server_of_one_model(models: Path, tmp_path: Path) -> None:
             assert "no profiler" in refused.value.details()
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(PATIENCE_S) == 0
+
+
+def test_the_newest_server_takes_over_a_socket_that_was_left_behind(
+    models: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "s"
+    flags = (f"--grpc_socket_path={path}", "--port=0")
+    with started(tmp_path, *flags, f"--model_base_path={models / 'half_plus_two'}"):
+        assert answer(f"unix:{path}") == (3.0, 123)
+    assert path.exists()
+    with started(tmp_path, *flags, f"--model_base_path={models / 'half_plus_three'}"):
+        assert answer(f"unix:{path}") == (4.0, 123)
 
 
 def test_health_is_answered_where_it_was_asked_for(models: Path, tmp_path: Path) -> None:
@@ -231,9 +267,12 @@ def wait_shortly(condition: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("improperly formatted", "Error parsing text-format tensorflow.serving.ModelServerConfig"),
-        ("improperly formatted", "Invalid protobuf file: '{path}'"),
         (config_text(("m", Path("relative"))), "to have an absolute path or URI"),
+        (
+            'model_config_list { config { name: "m" base_path: "gs://m" '
+            'model_platform: "tensorflow" } }',
+            "Model m lies at gs://m: only local folders are served here",
+        ),
         (
             config_text(("m", Path("/m")), ("m", Path("/n"))),
             "Illegal to list model m multiple times in config list",
@@ -245,6 +284,26 @@ def wait_shortly(condition: Any) -> None:
         (
             'model_config_list { config { name: "m" base_path: "/m" model_platform: "caffe" } }',
             "Model m requests unsupported platform caffe",
+        ),
+    ],
+)
+def test_a_configuration_that_cannot_be_served_says_why(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    path = tmp_path / "bad"
+    path.write_text(text)
+    with pytest.raises(InvalidSettings) as refused:
+        models_for(ServerOptions(model_config_file=str(path)))
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "improperly formatted",
+            "Invalid protobuf file: '{path}': Error parsing text-format "
+            "tensorflow.serving.ModelServerConfig: ",
         ),
         (
             config_text(("m", Path("/m")), stable=1),
@@ -281,6 +340,9 @@ def test_it_waits_for_a_model_that_is_not_there_yet(tmp_path: Path) -> None:
     base = tmp_path / "m" / "default"
     with started(tmp_path, f"--model_base_path={base}", ready=False) as server:
         wait_for(lambda: server.says("waiting for models"))
+        wait_for(lambda: server.says("no base path"))
+        base.mkdir(parents=True)
+        wait_for(lambda: server.says("no versions under the base path"))
         half_plus(base / "7", 2.0)
         assert server.wait_ready()
         assert answer(server.address) == (3.0, 7)

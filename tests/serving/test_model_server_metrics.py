@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relentless.serving.model_server.capi import TFError
-from relentless.serving.model_server.loading import Loading
+from relentless.serving.model_server.lifecycle.loading import Loading
 from relentless.serving.model_server.metrics import MAX_SERIES, OTHER, Metrics
-from relentless.serving.model_server.rest_start import METRICS_PATH
+from relentless.serving.model_server.rest.start import METRICS_PATH
+from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tf_protos import (
     classification_pb2,
     inference_pb2,
@@ -166,6 +166,26 @@ def test_classify_and_multi_inference_are_counted(scraped: Any) -> None:
         assert value(samples, requests, **labels, entrypoint="GRPC") == 1
         assert value(samples, runs, **labels, runtime="TF1") == 1
     assert value(samples, f"{SERVING}request_example_count_total", model="half") == 3
+
+
+def test_batches_of_both_entrypoints_are_counted(tmp_path: Path) -> None:
+    parameters = tmp_path / "batching.config"
+    parameters.write_text(
+        "max_batch_size { value: 8 } allowed_batch_sizes: 4 allowed_batch_sizes: 8 "
+        "batch_timeout_micros { value: 0 } num_batch_threads { value: 2 }"
+    )
+    batched = {"enable_batching": True, "batching_parameters_file": str(parameters)}
+    with rest_server(tmp_path / "models", **batched) as running:
+        answer(running.address, "half")
+        sent = httpx.post(f"http://{running.rest}{HALF}", content='{"instances": [1.0, 2.0, 3.0]}')
+        assert sent.json() == {"predictions": [2.5, 3.0, 3.5]}
+        samples = read(httpx.get(f"http://{running.rest}{METRICS_PATH}").text)[1]
+    batching = f"{SERVING}batching_session:"
+    assert value(samples, f"{batching}wrapped_run_count") == 2
+    assert value(samples, f"{batching}input_batch_size_sum") == 1 + 3
+    assert value(samples, f"{batching}processed_batch_size_sum") == 4 + 4
+    assert value(samples, f"{batching}padding_size_sum", execution_batch_size="4") == 3 + 1
+    assert value(samples, f"{batching}queuing_latency_count", thread_pool_name="") == 2
 
 
 def test_the_page_is_at_its_path_only(scraped: Any) -> None:

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -19,9 +21,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from relentless.models.weights import Weights
 from relentless.proto.errors import InvalidSettings, ModelUnavailable
 from relentless.serving.model_server.config import ModelConfig
+from relentless.serving.model_server.lifecycle.versions import Policy
 from relentless.serving.model_server.listeners import require_local
 from relentless.serving.model_server.main import REQUIRED, ModelServer, serve
-from relentless.serving.model_server.versions import Policy
 from relentless.serving.tf_client import TfServingPredictor
 
 from .saved_models import (
@@ -42,16 +44,19 @@ RUN = (
 )
 PATIENCE_S = 60.0
 
-Start = Callable[[str, Path], tuple[subprocess.Popen[str], dict[str, Any]]]
+Start = Callable[..., tuple[subprocess.Popen[str], dict[str, Any]]]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
-    def run(address: str, root: Path) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    def run(
+        address: str, root: Path, rest_port: int = 0
+    ) -> tuple[subprocess.Popen[str], dict[str, Any]]:
         env = os.environ | {
             "RELENTLESS_MODEL_SERVER__ADDRESS": address,
+            "RELENTLESS_MODEL_SERVER__REST_PORT": str(rest_port),
             "RELENTLESS_PATHS__MODELS": str(root),
         }
         with (tmp_path / "stderr").open("w") as stderr:
@@ -91,8 +96,15 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def test_it_announces_serves_and_ends_in_order(tmp_path: Path, start: Start) -> None:
     write_version(tmp_path / "models" / MODEL, 1, constant_weights(0.25))
-    process, ready = start("127.0.0.1:0", tmp_path / "models")
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        rest = held.getsockname()[1]
+    process, ready = start("127.0.0.1:0", tmp_path / "models", rest)
     assert ready["ready"] == "model-server"
+    with httpx.Client(base_url=f"http://{ready['rest']}", timeout=PATIENCE_S) as http:
+        state = http.get(f"/v1/models/{MODEL}").json()["model_version_status"][0]["state"]
+        metrics = http.get("/monitoring/prometheus/metrics").text
+    assert state == "AVAILABLE"
+    assert f'request_count{{model_name="{MODEL}"' in metrics
     assert ready["versions"] == [1]
     client = TfServingPredictor(ready["address"], MODEL, timeout_s=PATIENCE_S)
     assert client.labels() == {"stable": 1}

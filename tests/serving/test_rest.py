@@ -154,6 +154,10 @@ REFUSALS = [
         400,
         "JSON Parse error: The surrogate pair in string is invalid.",
     ),
+    (HALF, '{"instances": [' + "9" * 5000, 400, "JSON Parse error: Number too big"),
+    (HALF, '{"a": Inf, "instances": ' + "9" * 5000, 400, "JSON Parse error: Number too big"),
+    (HALF, '{"a": -Inf, "instances": ["\\udc00"]}', 400, "JSON Parse error: The surrogate pair"),
+    (HALF, '{"a": Inf', 400, "JSON Parse error: Missing a comma or } after an object member."),
     (HALF, "[1]", 400, "JSON Value: [\n    1\n] Is not object"),
     (HALF, '"x"', 400, 'JSON Value: "x" Is not object'),
     # Keys.

@@ -2,22 +2,33 @@
 
 import json
 import math
+import os
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from relentless.serving.model_server.capi import TFError
-from relentless.serving.model_server.json_answers import decimals, predictions_json
-from relentless.serving.model_server.json_tensor import Format, short_way
-from relentless.serving.model_server.json_text import MAX_CONTAINERS, MAX_TEXT, parse, value_text
-from relentless.serving.model_server.json_values import long_way
+from relentless.serving.model_server.codes import INVALID_ARGUMENT, UNIMPLEMENTED
+from relentless.serving.model_server.rest.json_answers import decimals, predictions_json
+from relentless.serving.model_server.rest.json_examples import fill_examples
+from relentless.serving.model_server.rest.json_tensor import Format, fill_tensors, short_way
+from relentless.serving.model_server.rest.json_text import (
+    MAX_CONTAINERS,
+    MAX_TEXT,
+    parse,
+    value_text,
+)
+from relentless.serving.model_server.rest.json_values import long_way
+from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tensor_proto import RawTensor, pack, unpack
+from relentless.serving.tf_protos import classification_pb2, meta_graph_pb2, predict_pb2
 
 from .rest_models import DTYPES
+
+SIGNED = meta_graph_pb2.TensorInfo(name="x:0", dtype=DTYPES["string"])
 
 SERVED = [dtype for name, dtype in DTYPES.items() if name not in ("half", "uint16")]
 
@@ -129,3 +140,26 @@ def test_a_number_below_every_double_is_zero(text: str) -> None:
 )
 def test_what_the_parser_accepts_beyond_plain_json(text: str, wanted: Any) -> None:
     assert parse(f'{{"a": {text}}}'.encode())["a"] == wanted
+
+
+WORDS = ("instances", "inputs", "examples", "signature_name", "b64", "null", "true", "NaN", "Inf")
+PIECES = st.sampled_from(
+    [*'[]{}",:\\/-+.eE \n\t\0', *WORDS, "\\u", "d800", "dc00", "9" * 30, "9" * 5000, "1e400"]
+) | st.text(max_size=3)
+
+
+@pytest.mark.promise("P11")
+@settings(max_examples=5_000 if os.environ.get("RELENTLESS_SOAK") else 300)
+@given(st.lists(PIECES, max_size=25).map("".join), st.binary(max_size=2), st.booleans())
+def test_what_is_no_json_is_refused_and_nothing_else_happens(
+    text: str, raw: bytes, inside: bool
+) -> None:
+    body = text.encode("utf-8", "surrogatepass") + raw
+    body = b'{"instances": [' + body + b"]}" if inside else body
+    try:
+        document = parse(body)
+        fill_tensors(document, {"x": SIGNED}, predict_pb2.PredictRequest())
+        fill_examples(document, classification_pb2.ClassificationRequest())
+    except TFError as error:
+        assert error.code in (INVALID_ARGUMENT, UNIMPLEMENTED)
+        assert len(str(error)) < 4 * MAX_TEXT

@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relentless.proto.errors import InvalidSettings, ModelUnavailable
-from relentless.serving.model_server import rest_http, rest_protocol
 from relentless.serving.model_server.options import ServerOptions
-from relentless.serving.model_server.rest_start import METRICS_PATH, metrics_path, rest_options
+from relentless.serving.model_server.rest import http as rest_http
+from relentless.serving.model_server.rest import protocol as rest_protocol
+from relentless.serving.model_server.rest.start import METRICS_PATH, metrics_path, rest_options
 from relentless.serving.model_server.server import ModelServer
 
-from .by_flags import free_port
+from .by_flags import free_port, wait_for
 from .rest_server import rest_server
 
 HALF = "/v1/models/half:predict"
@@ -67,6 +69,11 @@ def read_to_end(sock: socket.socket) -> bytes:
 def post(body: bytes, *headers: str) -> bytes:
     head = [f"POST {HALF} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(head).encode() + body
+
+
+def peers() -> list[tuple[str, int]]:
+    """Give the other ends of this process's connections, where the server runs too."""
+    return [tuple(c.raddr) for c in psutil.Process().net_connections("tcp4") if c.raddr]
 
 
 def answers(client: httpx.Client) -> bool:
@@ -150,6 +157,19 @@ def test_a_silent_connection_and_a_slow_head_are_closed(
     ):
         slow.sendall(b"GET /v1/models/half HTTP/1.1\r\nX: ")
         assert (read_to_end(silent), read_to_end(slow)) == (b"", b"")
+
+
+@pytest.mark.promise("P11")
+def test_an_answer_that_nobody_reads_is_given_up(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest_http, "KEEP_ALIVE_S", 1)
+    sent = json.dumps({"signature_name": "string", "instances": ["a" * (16 << 20)]}).encode()
+    with rest_server(root) as running, connect(running) as sock:
+        sock.sendall(post(sent).replace(b"half", b"echo", 1))
+        client = sock.getsockname()
+        wait_for(lambda: client not in peers(), "the end of the connection")
+        assert len(read_to_end(sock)) < len(sent)
 
 
 @pytest.mark.promise("P11")
