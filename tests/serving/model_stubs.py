@@ -11,8 +11,8 @@ import numpy as np
 
 from relentless.models.weights import Weights
 from relentless.serving.model_server.config import ModelConfig
+from relentless.serving.model_server.lifecycle.versions import Policy
 from relentless.serving.model_server.main import ModelServer, serve
-from relentless.serving.model_server.versions import Policy
 from relentless.serving.ports import HEADS
 from relentless.serving.tensor_proto import RawTensor, pack, unpack
 from relentless.serving.tf_client import TfServingPredictor
