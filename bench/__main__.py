@@ -5,7 +5,18 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import agents, context, journal, model_server, processes, publish, steady, ticks
+from bench import (
+    agents,
+    context,
+    hop,
+    journal,
+    model_server,
+    processes,
+    publish,
+    steady,
+    streams,
+    ticks,
+)
 from bench.harness import Section, write
 from relentless.configs.process import configure_logging
 
@@ -16,6 +27,8 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "steady": steady.section,
     "model-server": processes.model_server,
     "batching": model_server.batching,
+    "streams": streams.batched,
+    "hop": hop.through_servers,
     "publish": publish.section,
     "journal": journal.section,
     "context": context.section,

@@ -132,9 +132,9 @@ def test_callers_that_learn_it_at_the_same_time_all_get_their_answers(serve: Ser
     context = client.encode(np.zeros(C, np.float32), 1, 1)
     both, run = threading.Barrier(2), client.run
 
-    def together(signature: str, inputs: Any, version: int | None = None) -> Any:
+    def together(*request: Any) -> Any:
         try:
-            return run(signature, inputs, version)
+            return run(*request)
         except ModelRejected:
             both.wait(PATIENCE_S)
             raise
