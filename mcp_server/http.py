@@ -33,6 +33,7 @@ from relentless.mcp_server.auth import READ_SCOPE, Gate, HubToken, KeyVerificati
 from relentless.mcp_server.control import LeaseControl, LeaseRequest
 from relentless.mcp_server.fast import FastPublish
 from relentless.mcp_server.oauth import SCOPES
+from relentless.mcp_server.refusals import Plain
 from relentless.mcp_server.toolbox import Toolbox
 from relentless.proto.base import explain
 from relentless.proto.errors import Forbidden, Overloaded, RelentlessError
@@ -84,7 +85,7 @@ def application(
         ],
     )
     names = frozenset(host.encode() for host in hosts)
-    challenge = Challenge(inner, verification, _challenge(settings))
+    challenge = Challenge(Plain(inner), verification, _challenge(settings))
     fast = FastPublish(challenge, toolbox, verification, server.server_info, names)
     return Edge(fast, security)
 
