@@ -17,6 +17,7 @@ from relentless import __version__
 from relentless.mcp_server.auth import Gate
 from relentless.mcp_server.completion import Completions
 from relentless.mcp_server.prompts import PROMPTS, get_prompt
+from relentless.mcp_server.refusals import brief
 from relentless.mcp_server.resources import JSON, LISTED, TEMPLATES, Resources
 from relentless.mcp_server.subscriptions import Push
 from relentless.mcp_server.toolbox import Toolbox
@@ -160,13 +161,14 @@ class Protocol:
 
 def protocol_error(error: RelentlessError) -> MCPError:
     """Give an error as JSON-RPC's, with our code and whether to try again in its data."""
+    message = brief(str(error))
     data: dict[str, Any] = {
         "code": error.code,
-        "message": str(error),
+        "message": message,
         "retryable": error.retryable,
     }
     if isinstance(error, Overloaded):
         data["retry_after"] = error.retry_after
     wrong = isinstance(error, NotFound | InvalidInput | AccessDenied)
     number = types.INVALID_PARAMS if wrong else types.INTERNAL_ERROR
-    return MCPError(code=number, message=str(error), data=data)
+    return MCPError(code=number, message=message, data=data)

@@ -1,7 +1,8 @@
-"""What the SDK says of a request that is no message of the protocol, without its insides.
+"""What a refusal says: short, and nothing of the insides.
 
-Its text quotes the library that found the fault, with every type that was tried and the value that
-was sent. A client needs one line.
+The SDK's text about a request that is no message of the protocol quotes the library that found the
+fault, with every type that was tried and the value that was sent; a client needs one line. Our own
+errors may quote what a caller sent, but not all of it.
 """
 
 import json
@@ -11,7 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BAD_REQUEST: Final = 400
 LONGEST: Final = 300
-"""Characters of a refusal."""
+"""Characters of what the SDK says."""
+QUOTED: Final = 1_000
+"""Characters from the start and from the end of an error's text that is longer than both."""
 NO_MESSAGE: Final = "the body is no JSON-RPC message of this protocol"
 _QUOTES: Final = ("Validation error", "Parse error")
 
@@ -61,3 +64,10 @@ def plain(body: bytes) -> bytes:
     else:
         said["error"]["message"] = message.partition("\n")[0][:LONGEST]
     return json.dumps(said, separators=(",", ":")).encode()
+
+
+def brief(text: str) -> str:
+    """Give an error's text, without its middle where that quotes too much."""
+    if len(text) <= 2 * QUOTED:
+        return text
+    return f"{text[:QUOTED]} [...] {text[-QUOTED:]}"

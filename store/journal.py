@@ -145,7 +145,7 @@ class SqliteJournal:
         """Give entries with ``after < sequence <= up_to``, in order, each checked as it is read.
 
         Raises:
-            InvalidInput: ``limit`` is not 1 to 100,000.
+            InvalidInput: ``limit`` is not 1 to 100,000, or ``after`` is no sequence number.
             JournalDamaged: an entry does not hold against its chain.
             Unavailable: the journal is closed.
         """

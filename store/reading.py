@@ -43,6 +43,8 @@ class Query:
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= MAX_LIMIT:
             raise InvalidInput(f"limit is 1 to {MAX_LIMIT:,}; read on from the last sequence")
+        if not 0 <= self.after <= MAX_SEQUENCE:
+            raise InvalidInput("after is no sequence number; read on from the last sequence")
 
 
 def read_page(connection: apsw.Connection, query: Query, path: str) -> list[Entry]:

@@ -160,7 +160,7 @@ def headers(key: str, tool: str | None, *, session: str | None = None) -> dict[s
 def said(body: str) -> Any:
     """Give what an answer's body holds: JSON, or the last event of a stream."""
     if body.startswith(("event:", "id:", "data:", ":")):
-        lines = [line[5:] for line in body.splitlines() if line.startswith("data:")]
+        lines = [line[5:] for line in body.split("\n") if line.startswith("data:")]
         body = next(line for line in reversed(lines) if line.strip())
     return json.loads(body)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relentless.proto.errors import RelentlessError
@@ -156,7 +156,8 @@ def test_a_call_that_is_wrong_in_one_place_gets_a_typed_error(
     places = list(paths(whole))
 
     def broken(at: tuple[str | int, ...], value: Any, seed: int, double: bool) -> None:
-        assume(at[-1:] != ("wait_s",) or not _waits(value))
+        if at[-1:] == ("wait_s",) and _waits(value):
+            return
         text = write(put(whole, at, value))
         if double and text.startswith("{"):
             text = twice(text, random.Random(seed))
