@@ -23,6 +23,7 @@ from relentless.mcp_server.archive import Archive
 from relentless.mcp_server.audit import Audit, AuditedJournal
 from relentless.mcp_server.auth import Gate, KeyVerification, Rate
 from relentless.mcp_server.completion import Completions
+from relentless.mcp_server.connections import Limits, allow_files
 from relentless.mcp_server.contexts import ContextStore
 from relentless.mcp_server.control import LeaseControl
 from relentless.mcp_server.coordinator import Coordinator
@@ -216,8 +217,9 @@ async def serve(settings: Settings, *, stop: asyncio.Event | None = None) -> Non
     settings = settings.model_copy(
         update={"hub": settings.hub.model_copy(update={"port": listener.getsockname()[1]})}
     )
+    limits = Limits(allow_files(settings.hub.connections), settings.hub.request_s)
     async with build(settings) as hub:
-        server = HttpServer(hub.app, hub.before_end, settings.hub.tls)
+        server = HttpServer(hub.app, hub.before_end, settings.hub.tls, limits)
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve([listener]))
             workers = [

@@ -6,6 +6,9 @@ content: a client reads on from its own cursor.
 """
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
@@ -13,12 +16,17 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated
 
-from relentless.proto.errors import Overloaded
+from relentless.proto.errors import InvalidInput, Overloaded
 
 log = structlog.get_logger()
 EVERY_S: Final = 0.05
 """The first change goes out at once; more within this time go out as one at its end."""
 MAX_PER_SESSION: Final = 100
+"""Resources that one session or one stream may watch."""
+MAX_URI: Final = 512
+MAX_STREAMS: Final = 2_048
+MAX_STREAMS_EACH: Final = 1_024
+"""Of one caller: nobody can take all of them."""
 
 
 class Push:
@@ -45,7 +53,9 @@ class Push:
 
         Raises:
             Overloaded: the session holds too many.
+            InvalidInput: an address that is too long.
         """
+        check_uris((uri,))
         connection = _connection(ctx)
         held = [sessions for sessions in self._legacy.values() if connection in sessions]
         if not held:
@@ -93,6 +103,42 @@ class Push:
             self._legacy[uri].pop(connection)
             if not self._legacy[uri]:
                 del self._legacy[uri]
+
+
+class Streams:
+    """Counts the listen streams that each caller holds."""
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, key_id: str) -> Iterator[None]:
+        """Count a stream for as long as the block lasts.
+
+        Raises:
+            Overloaded: the caller holds too many.
+        """
+        if self._open[key_id] >= MAX_STREAMS_EACH:
+            raise Overloaded(f"a caller may hold {MAX_STREAMS_EACH} streams; end one first")
+        self._open[key_id] += 1
+        try:
+            yield
+        finally:
+            self._open[key_id] -= 1
+            if not self._open[key_id]:
+                del self._open[key_id]
+
+
+def check_uris(uris: Sequence[str]) -> None:
+    """Do nothing where a stream may watch these: they are kept for as long as it lasts.
+
+    Raises:
+        InvalidInput: too many, or one that is too long.
+    """
+    if len(uris) > MAX_PER_SESSION:
+        raise InvalidInput(f"a stream may watch {MAX_PER_SESSION} resources; open another one")
+    if any(len(uri) > MAX_URI for uri in uris):
+        raise InvalidInput(f"an address has at most {MAX_URI} characters")
 
 
 def _connection(ctx: ServerRequestContext[Any, Any]) -> Any:
