@@ -1,4 +1,4 @@
-"""The hub's connections, bounded: how many, how long a request may take to come, how large its head.
+"""The hub's connections, bounded: how many, how long a request may take, how large its head is.
 
 uvicorn waits for ever for a request that was begun, and takes any number of headers. Each refusal
 is a short JSON answer, and ends its connection. Above stands the HTTP server; what a request says
@@ -43,7 +43,7 @@ def allow_files(connections: int) -> int:
 
 
 def log_no_lost_clients() -> None:
-    """Have the SDK log no traceback for a client that went away within its body: it may any time."""
+    """Have the SDK log no traceback for a client that goes away within its body: any may."""
     _SDK_LOG.addFilter(_stayed)
 
 

@@ -9,7 +9,7 @@ import math
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final, cast
 
@@ -23,7 +23,7 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.lowlevel import Server as McpServer
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from pydantic import AnyHttpUrl, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -148,7 +148,9 @@ class Edge:
             if refusal is not None:
                 await refusal(scope, receive, send)
                 return
-        await self._inner(scope, receive, send)
+        # Whose client went away within its body needs no answer, and no line in the log.
+        with suppress(ClientDisconnect):
+            await self._inner(scope, receive, send)
 
 
 class Challenge:

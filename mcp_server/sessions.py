@@ -94,7 +94,7 @@ class Sessions:
             opened = dict(message.get("headers", ())).get(SESSION)
             if opened is not None and status < _REFUSED:
                 self._held.setdefault(who, {})[opened] = _Use(last=self._monotonic())
-        elif status == 404 or (method == "DELETE" and status < _REFUSED):  # noqa: PLR2004
+        elif status == 404 or (method == "DELETE" and status < _REFUSED):
             self._held.get(who, {}).pop(known, None)
 
 

@@ -1,4 +1,4 @@
-"""Promise P11 under load: floods of bytes, connections and subscriptions, while a good client calls.
+"""Promise P11 under load: floods, while a good client calls.
 
 A real hub process; what it holds in memory is read from outside.
 """
