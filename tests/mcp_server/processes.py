@@ -4,6 +4,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from .helpers import START
 
 LONG = 60
 """Seconds that this machine may take for anything, however busy it is."""
+PROGRAM = ("-m", "relentless", "hub")
 
 
 def settings_in(folder: Path, port: int, **hub: Any) -> Settings:
@@ -34,27 +36,31 @@ def settings_in(folder: Path, port: int, **hub: Any) -> Settings:
 class HubProcess:
     """A hub that can be started again on its port, after it ended or was killed."""
 
-    def __init__(self, folder: Path, **hub: Any) -> None:
+    def __init__(self, folder: Path, model_server: str | None = None, **hub: Any) -> None:
+        folder.mkdir(exist_ok=True)
         self._folder = folder
-        self._hub = hub
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = 0
+        self.port = free_port()
         self.state = folder / "state"
         self.log = folder / "hub.log"
         self.file = folder / "settings.json"
+        settings = settings_in(folder, self.port, **hub)
+        if model_server is not None:
+            section = settings.model_server.model_copy(update={"address": model_server})
+            settings = settings.model_copy(update={"model_server": section})
+        self.file.write_text(settings.dump())
 
     @property
     def url(self) -> str:
         """The MCP endpoint."""
         return f"http://127.0.0.1:{self.port}/mcp"
 
-    def start(self, under: Sequence[str] = ()) -> None:
-        """Start it and return once it is ready; ``under`` is a command to run it with."""
-        self.file.write_text(settings_in(self._folder, self.port, **self._hub).dump())
+    def start(self, program: Sequence[str] = PROGRAM, **environment: str) -> bool:
+        """Start it; gives whether it got ready, rather than ended."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*under, sys.executable, "-m", "relentless", "hub"],
-                env=os.environ | {"RELENTLESS_SETTINGS": str(self.file)},
+                [sys.executable, *program],
+                env=os.environ | {"RELENTLESS_SETTINGS": str(self.file)} | environment,
                 cwd=self._folder,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -62,8 +68,15 @@ class HubProcess:
         assert self._process.stdout is not None
         assert select.select([self._process.stdout], [], [], LONG)[0], "the hub says nothing"
         line = json.loads(self._process.stdout.readline() or b"{}")
-        assert line.get("ready") == "hub", self.log.read_text()[-2_000:]
-        self.port = int(line["url"].rpartition(":")[2].partition("/")[0])
+        return line.get("ready") == "hub"
+
+    def wait(self) -> int:
+        """Return its exit code once it has ended by itself."""
+        assert self._process is not None
+        code = self._process.wait(LONG)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        return code
 
     def kill(self) -> None:
         """End it without a word, as a crash does."""
@@ -98,22 +111,24 @@ class HubProcess:
         return [*found, *(key.partition(".")[2] for key in found)]
 
     def _end(self, number: int) -> int:
-        process = self._process
-        assert process is not None
-        if process.poll() is None:
-            process.send_signal(number)
-        code = process.wait(LONG)
-        if process.stdout is not None:
-            process.stdout.close()
-        return code
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        return self.wait()
 
 
 @contextmanager
 def hub_process(folder: Path, **hub: Any) -> Iterator[HubProcess]:
     """Run a hub; whatever is left of it at the end is killed."""
     running = HubProcess(folder, **hub)
-    running.start()
     try:
+        assert running.start(), running.log.read_text()[-2_000:]
         yield running
     finally:
         running.kill()
+
+
+def free_port() -> int:
+    """Give a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])

@@ -3,12 +3,12 @@
 A real hub process is asked over real HTTP, so that what crashes would be seen to crash.
 """
 
+import asyncio
 import json
 import random
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from relentless.configs.clock import RunClock
 from relentless.proto.errors import RelentlessError
+from relentless.store.journal import open_journal
 from relentless.tools.access import ACCESS
 
 from .hostile import (
@@ -239,10 +241,8 @@ def test_text_of_the_log_holds_no_message_that_was_sent(hub: HubProcess) -> None
     assert re.search(r"x{1000}", hub.log.read_text()) is None
 
 
-def test_the_state_is_as_it_was(hub: HubProcess, tmp_path: Path) -> None:
+def test_the_state_is_as_it_was(hub: HubProcess) -> None:
     """What was refused left nothing: the journal holds, from its first entry to its last."""
-    from relentless.configs.clock import RunClock
-    from relentless.store.journal import open_journal
 
     async def verified() -> int:
         journal = await open_journal(hub.state / "hub" / "journal.db", RunClock.live())
@@ -251,8 +251,6 @@ def test_the_state_is_as_it_was(hub: HubProcess, tmp_path: Path) -> None:
         finally:
             await journal.close()
 
-    import asyncio
-
     assert hub.stop() == 0
     assert asyncio.run(verified()) > 0
-    hub.start()
+    assert hub.start()
