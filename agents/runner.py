@@ -27,6 +27,7 @@ from relentless.configs.clock import Clock
 from relentless.configs.process import announce, stop_event
 from relentless.configs.settings import Settings
 from relentless.serving.clients.hub import HubClient
+from relentless.serving.clients.memory import HeadMemory
 from relentless.store.keys import local_credential
 
 END_S: Final = 2.0
@@ -117,7 +118,9 @@ def build(settings: Settings) -> Fleet:
         clock=settings.run_clock(),
         upstream=Upstream(raw_folder(settings)),
         connect=lambda name: HubClient(
-            settings.hub.url, local_credential(settings.paths.state, name)
+            settings.hub.url,
+            local_credential(settings.paths.state, name),
+            memory=HeadMemory(settings.paths.state / "agents" / "acknowledged" / f"{name}.json"),
         ),
     )
 
