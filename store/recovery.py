@@ -13,7 +13,14 @@ import apsw
 from relentless.store.chain import damaged
 from relentless.store.lock import OwnerLock, make_folder
 from relentless.store.ports import Head
-from relentless.store.reading import read_chain, read_head, read_mark, typed_errors, verify_from
+from relentless.store.reading import (
+    check_indexes,
+    read_chain,
+    read_head,
+    read_mark,
+    typed_errors,
+    verify_from,
+)
 from relentless.store.schema import CHECKPOINT, connect_writer
 
 TAIL = 1_000
@@ -57,6 +64,7 @@ def _check(connection: apsw.Connection, expect: Head | None, path: str) -> Head:
         if before is None:
             raise damaged(path, f"entry {start} is missing")
         head = verify_from(connection, Head(start, before), path)
+        check_indexes(connection, start, path)
         if expect is not None and read_chain(connection, expect.sequence) != expect.chain:
             raise damaged(
                 path,
