@@ -18,13 +18,14 @@ from grpc_health.v1.health import aio as health_aio  # type: ignore[import-untyp
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
 from relentless.models.features import FEATURES
-from relentless.proto.errors import InvalidFrame, RelentlessError, Unavailable
+from relentless.proto.errors import InvalidFrame, Overloaded, RelentlessError, Unavailable
 from relentless.proto.gen import market_pb2, market_pb2_grpc
 from relentless.proto.signal import SIGNAL_DTYPE, Flag
 from relentless.proto.tick import TICK_SIZE, TICK_STRUCT, unpack_ticks
 from relentless.serving.gates import REASONS
 from relentless.serving.grounds import GroundsRing
 from relentless.serving.grpc_auth import CredentialInterceptor
+from relentless.serving.grpc_decoding import DecodingInterceptor
 from relentless.serving.lease import Lease
 from relentless.serving.pipeline import CAPACITY, Lane, Output
 from relentless.serving.ring import SignalRing
@@ -41,6 +42,8 @@ RISK_FRAMES = 512
 QUEUED = 1_024
 """Ticks of one stream that may wait before its caller is held back."""
 MAX_MESSAGE = 8 << 20
+MAX_NAMED = 1_024
+"""Symbols that callers may add to the directory, which never forgets, while this process runs."""
 
 
 class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
@@ -61,6 +64,7 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
         self._symbols = symbols
         self._lease = lease
         self._now_ns = now_ns
+        self._named = 0
         self._writing: set[asyncio.Task[Any]] = set()
         self._resumed = asyncio.Event()
 
@@ -75,7 +79,7 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
         try:
             return market_pb2.PredictResponse(signals=self._typed(request.ticks))
         except RelentlessError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            await context.abort(_status(error), str(error))
             raise
 
     async def StreamPredict(
@@ -86,7 +90,7 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
             try:
                 answers = self._typed(ticks)
             except RelentlessError as error:
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+                await context.abort(_status(error), str(error))
             for answer in answers:
                 yield answer
 
@@ -195,12 +199,24 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
             ticks, now_ns=self._now_ns(), refuse=self._lease.refusal, indicators=indicators
         )
 
+    def _number(self, symbol: str) -> int:
+        """Give a symbol's number; a new one while callers have not named too many."""
+        number = self._symbols.get(symbol)
+        if number:
+            return number
+        if self._named >= MAX_NAMED:
+            raise Overloaded(f"callers have named {MAX_NAMED} new symbols; no further one is taken")
+        number = self._symbols.intern(symbol)
+        self._named += 1
+        return number
+
     def _typed(self, ticks: Sequence[market_pb2.MarketTick]) -> list[market_pb2.TradingSignal]:
         """Run typed ticks.
 
         Raises:
             InvalidInput: a name that is no symbol.
             InvalidFrame: indicators of another number than the features.
+            Overloaded: callers have named too many new symbols.
         """
         packed = bytearray(TICK_SIZE * len(ticks))
         indicators = []
@@ -209,7 +225,7 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
                 if len(tick.technical_indicators) != FEATURES:
                     raise InvalidFrame(f"technical_indicators holds {FEATURES} numbers, or none")
                 indicators.append((i, tick.technical_indicators))
-            number = self._symbols.intern(tick.symbol)
+            number = self._number(tick.symbol)
             numbers = (tick.price, tick.bid, tick.ask, tick.volume)
             TICK_STRUCT.pack_into(packed, i * TICK_SIZE, tick.timestamp, number, 0, *numbers)
         self._lane.know(len(self._symbols))
@@ -220,6 +236,13 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
             _typed_signal(frame, self._symbols.name(int(frame["symbol_id"])), REASONS[reason])
             for frame, reason in zip(frames, output.reasons, strict=True)
         ]
+
+
+def _status(error: RelentlessError) -> grpc.StatusCode:
+    """Give the status that says of an error what its class does."""
+    if isinstance(error, Overloaded):
+        return grpc.StatusCode.RESOURCE_EXHAUSTED
+    return grpc.StatusCode.INVALID_ARGUMENT
 
 
 def _typed_signal(frame: Any, symbol: str, reason: str) -> market_pb2.TradingSignal:
@@ -273,7 +296,7 @@ class GrpcServer:
     def __init__(self, service: PredictorService, verifier: KeyVerifier) -> None:
         self.auth = CredentialInterceptor(verifier, SIGNAL_READERS)
         self._server = grpc.aio.server(
-            interceptors=[self.auth],
+            interceptors=[self.auth, DecodingInterceptor(NAME)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.so_reuseport", 0),
