@@ -51,7 +51,7 @@ from relentless.mcp_server.subscriptions import Push
 from relentless.mcp_server.toolbox import Toolbox
 from relentless.proto.messages import BROADCAST, ContextMessage
 from relentless.store.history import History
-from relentless.store.journal import open_journal
+from relentless.store.journal import hub_journal, open_journal
 from relentless.store.keys import KeyRing, ensure_local, keys_path, local_credential
 from relentless.store.online import open_online
 from relentless.store.ports import Journal, OnlineStore, Principal
@@ -103,7 +103,7 @@ async def build(
     state = settings.paths.state
     ensure_local(state)
     async with contextlib.AsyncExitStack() as stack:
-        journal = await open_journal(state / "hub" / "journal.db", clock)
+        journal = await open_journal(hub_journal(state), clock)
         stack.push_async_callback(journal.close)
         online = await open_online(settings.redis.url)
         stack.push_async_callback(online.close)

@@ -132,6 +132,18 @@ def verify_from(connection: apsw.Connection, start: Head, path: str) -> Head:
     return Head(sequence, before)
 
 
+def verify_all(connection: apsw.Connection, path: str) -> Head:
+    """Check pages, tables, indexes and the whole chain, and give the newest entry. O(entries).
+
+    Raises:
+        JournalDamaged: something does not hold.
+    """
+    says = connection.pragma("integrity_check")
+    if says != "ok":
+        raise damaged(path, f"SQLite finds it inconsistent ({says})")
+    return verify_from(connection, Head(0, GENESIS), path)
+
+
 def check_indexes(connection: apsw.Connection, after: int, path: str) -> None:
     """Do nothing where every index holds every entry after a sequence number. O(such entries).
 

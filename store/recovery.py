@@ -6,10 +6,12 @@ trace (SQLite drops a damaged suffix of its log silently) only somebody who reme
 notice: hence ``expect``.
 """
 
+from contextlib import closing
 from pathlib import Path
 
 import apsw
 
+from relentless.proto.errors import NotFound
 from relentless.store.chain import damaged
 from relentless.store.lock import OwnerLock, make_folder
 from relentless.store.ports import Head
@@ -19,9 +21,10 @@ from relentless.store.reading import (
     read_head,
     read_mark,
     typed_errors,
+    verify_all,
     verify_from,
 )
-from relentless.store.schema import CHECKPOINT, connect_writer
+from relentless.store.schema import CHECKPOINT, connect_reader, connect_writer
 
 TAIL = 1_000
 """Newest entries that every opening checks, marked or not."""
@@ -50,6 +53,23 @@ def recover(
     except BaseException:
         lock.release()
         raise
+
+
+def verify_file(path: Path) -> Head:
+    """Check all of a journal and give its newest entry, beside the process that owns it. Blocks.
+
+    Reads only, and only what was committed when it began.
+
+    Raises:
+        NotFound: there is no such file.
+        JournalDamaged: something does not hold.
+        JournalBusy: it cannot be read now.
+    """
+    if not path.exists():
+        raise NotFound(f"there is no journal at {path}")
+    with typed_errors(str(path)), closing(connect_reader(path, vfs=None)) as connection:
+        connection.execute("BEGIN")
+        return verify_all(connection, str(path))
 
 
 def _check(connection: apsw.Connection, expect: Head | None, path: str) -> Head:
