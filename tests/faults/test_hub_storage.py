@@ -165,22 +165,21 @@ async def test_a_journal_that_another_process_locks_is_read_and_written_when_it_
             (first,) = await agent.publish([heavy("first")])
             with closing(sqlite3.connect(hub.state / "hub" / "journal.db")) as other:
                 other.execute("BEGIN EXCLUSIVE")
-                waiting = [asyncio.create_task(agent.publish([heavy(f"w{n}")])) for n in range(5)]
+                waiting = asyncio.create_task(agent.publish([heavy("early")]))
                 page = await agent.read("note")
                 assert [each["sequence"] for each in page["messages"]] == [first["sequence"]]
                 async with asyncio.timeout(LONG):
-                    done = await asyncio.gather(*waiting, return_exceptions=True)
-                assert {type(each) for each in done} == {JournalBusy}, done
+                    with pytest.raises(JournalBusy, match="another process"):
+                        await waiting
                 late = asyncio.create_task(agent.publish([heavy("late")]))
                 await agent.read("note")
                 other.rollback()
             async with asyncio.timeout(LONG):
                 (receipt,) = await late
             acknowledged = {"first": first["sequence"], "late": receipt["sequence"]}
-            for number in range(5):
-                (receipt,) = await agent.publish([heavy(f"w{number}")])
-                assert not receipt["duplicate"]
-                acknowledged[f"w{number}"] = receipt["sequence"]
+            (receipt,) = await agent.publish([heavy("early")])
+            assert not receipt["duplicate"]
+            acknowledged["early"] = receipt["sequence"]
         await whole(hub, acknowledged)
     finally:
         hub.kill()
