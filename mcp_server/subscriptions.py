@@ -34,7 +34,10 @@ class Push:
 
     def __init__(self) -> None:
         self.bus = InMemorySubscriptionBus()
-        self._legacy: dict[str, dict[object, ServerSession]] = {}
+        self._legacy: dict[str, set[object]] = {}
+        """By URI, the connections that subscribed to it."""
+        self._sessions: dict[object, ServerSession] = {}
+        """By connection the session of its first subscription: each request has one, of 7 KB."""
         self._quiet: dict[str, bool] = {}
         """URIs told of within the last moment, and whether they changed again since."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -57,18 +60,19 @@ class Push:
         """
         check_uris((uri,))
         connection = _connection(ctx)
-        held = [sessions for sessions in self._legacy.values() if connection in sessions]
-        if not held:
+        if connection not in self._sessions:
             connection.exit_stack.callback(self._forget, connection)
-        if len(held) >= MAX_PER_SESSION:
+            self._sessions[connection] = ctx.session
+        held = sum(connection in connections for connections in self._legacy.values())
+        if held >= MAX_PER_SESSION:
             raise Overloaded(f"a session may subscribe to {MAX_PER_SESSION} resources")
-        self._legacy.setdefault(uri, {})[connection] = ctx.session
+        self._legacy.setdefault(uri, set()).add(connection)
 
     def unsubscribe(self, ctx: ServerRequestContext[Any, Any], uri: str) -> None:
         """End a session's subscription."""
-        sessions = self._legacy.get(uri, {})
-        sessions.pop(_connection(ctx), None)
-        if not sessions:
+        connections = self._legacy.get(uri, set())
+        connections.discard(_connection(ctx))
+        if not connections:
             self._legacy.pop(uri, None)
 
     def watched(self) -> int:
@@ -91,16 +95,18 @@ class Push:
 
     async def _send(self, uri: str) -> None:
         await self.bus.publish(ResourceUpdated(uri=uri))
-        for connection, session in list(self._legacy.get(uri, {}).items()):
+        for connection in list(self._legacy.get(uri, ())):
             try:
-                await session.send_resource_updated(uri)
+                if (session := self._sessions.get(connection)) is not None:
+                    await session.send_resource_updated(uri)
             except Exception as error:  # a session that went away must not stop the others
                 log.info("subscriber went away", uri=uri, error=type(error).__name__)
                 self._forget(connection)
 
     def _forget(self, connection: object) -> None:
-        for uri in [uri for uri, sessions in self._legacy.items() if connection in sessions]:
-            self._legacy[uri].pop(connection)
+        self._sessions.pop(connection, None)
+        for uri in [uri for uri, held in self._legacy.items() if connection in held]:
+            self._legacy[uri].discard(connection)
             if not self._legacy[uri]:
                 del self._legacy[uri]
 
