@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from relentless.proto import feed as wire
 from relentless.proto.feed import Kind, Login, PacketReader
 from relentless.proto.gen import market_pb2, market_pb2_grpc
 from relentless.serving.clients.feed import FeedClient, Received
+from relentless.serving.grpc_service import MAX_NAMED
 from relentless.store.keys import LOCAL_ROLES, local_credential
 
 from .doubles import OPEN_NS
@@ -103,9 +104,9 @@ async def served_meanwhile(here: Running, state: Path) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _until(tasks: list[asyncio.Task[None]], met: "object") -> None:
+async def _until(tasks: list[asyncio.Task[None]], met: Callable[[], bool]) -> None:
     async with asyncio.timeout(LIMIT_S):
-        while not met():  # type: ignore[operator]
+        while not met():
             for task in tasks:
                 if task.done():
                     task.result()
@@ -265,3 +266,21 @@ async def test_hostile_messages_to_the_predictor_get_a_status(tmp_path: Path, so
         knock(here.ready["grpc"], 300 if soak else 50, chance)
     assert codes[grpc.StatusCode.INVALID_ARGUMENT] > 5
     assert codes[grpc.StatusCode.PERMISSION_DENIED] > 5
+
+
+async def test_callers_cannot_fill_the_symbol_directory(tmp_path: Path) -> None:
+    async with running(tmp_path) as (here, _), served_meanwhile(here, tmp_path):
+        bearer = (("authorization", f"Bearer {local_credential(tmp_path, 'reader')}"),)
+        async with grpc.aio.insecure_channel(here.ready["grpc"]) as channel:
+            stub = market_pb2_grpc.FinancialPredictorStub(channel)
+            for start in range(0, 2 * MAX_NAMED, 128):
+                names = [f"X{number}" for number in range(start, start + 128)]
+                ticks = [market_pb2.MarketTick(symbol=name, price=1.0) for name in names]
+                request = market_pb2.PredictRequest(ticks=ticks)
+                try:
+                    await stub.Predict(request, timeout=LIMIT_S, metadata=bearer)
+                except grpc.aio.AioRpcError as error:
+                    refused = error
+                    break
+    assert start == MAX_NAMED
+    assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
