@@ -223,7 +223,6 @@ async def kill_at(
     assert hub.start(), hub.log.read_text()[-2_000:]
     await verify(hub, ledger)
     await whole(hub, ledger)
-    assert slowest < LONG
     print(f"\n{len(todo)} kills, {ledger.calls} calls; the slowest start took {slowest:.1f} s")
     return ledger
 
