@@ -36,8 +36,8 @@ ENV PATH=/opt/relentless/bin:$PATH \
 USER 10001:10001
 WORKDIR /var/lib/relentless
 VOLUME /var/lib/relentless
-# hub 8765, sandbox 8770, predictor 8780 (gRPC) and 8781 (feed), model server 8500
-EXPOSE 8765 8770 8780 8781 8500
+# hub 8765, sandbox 8770, predictor 8780 (gRPC) and 8781 (feed), model server 8500 and 8501
+EXPOSE 8765 8770 8780 8781 8500 8501
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["relentless"]
 CMD ["up", "--json"]

@@ -6,7 +6,7 @@ INSTALL := $(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python
 export UV_LINK_MODE ?= copy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check-day conformance lint type imports soak bench proto docs lock clean
+.PHONY: help setup setup-dev run test check-day conformance lint type imports soak bench proto mcpb docs lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ bench: setup-dev  ## Measure against references; writes bench/results
 proto: setup-dev  ## Generate the protobuf modules
 	@$(BIN)/python -m grpc_tools.protoc -Irelentless/proto/gen=proto --python_out=src --pyi_out=src \
 	  --grpc_python_out=src $(patsubst %,relentless/proto/gen/%.proto,context market model_server)
+
+mcpb: setup  ## Build the MCP bundle of the stdio proxy: dist/relentless.mcpb
+	@$(BIN)/python -m bundle.mcpb
 
 docs: setup-dev  ## Check that the documents' commands and links hold
 	@$(BIN)/pytest -q tests/docs

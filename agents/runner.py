@@ -120,6 +120,7 @@ def build(settings: Settings) -> Fleet:
         connect=lambda name: HubClient(
             settings.hub.url,
             local_credential(settings.paths.state, name),
+            tls=settings.hub.calling(),
             memory=HeadMemory(settings.paths.state / "agents" / "acknowledged" / f"{name}.json"),
         ),
     )

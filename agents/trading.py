@@ -146,7 +146,8 @@ async def run(settings: Settings) -> None:
     await blotter.restore(book)
     address = f"{settings.predictor.host}:{settings.predictor.feed_port}"
     try:
-        async with FeedClient(address, local_credential(state, NAME)) as feed:
+        tls = settings.predictor.calling()
+        async with FeedClient(address, local_credential(state, NAME), tls=tls) as feed:
             agent = TradingAgent(feed, book, blotter)
             announce("trade", feed=address, paper=True)
             await _until(stop, agent.run(), blotter.run(), _report(agent))

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import agents, context, journal, processes, publish, ticks
+from bench import agents, context, journal, model_server, processes, publish, steady, ticks
 from bench.harness import Section, write
 from relentless.configs.process import configure_logging
 
@@ -13,7 +13,9 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "closed-loop": ticks.closed_loop,
     "open-loop": ticks.open_loop,
     "peak": ticks.peak,
+    "steady": steady.section,
     "model-server": processes.model_server,
+    "batching": model_server.batching,
     "publish": publish.section,
     "journal": journal.section,
     "context": context.section,

@@ -3,6 +3,7 @@
 Also what every section of :mod:`relentless.configs.settings` stands on.
 """
 
+import ssl
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -49,10 +50,45 @@ class OAuthSettings(Section):
 
 
 class TlsSettings(Section):
-    """TLS of the hub's listener."""
+    """TLS of one process's listeners, and how this project's own processes call them."""
 
     cert: Path
     """The certificate chain, PEM."""
     key: Path
     client_ca: Path | None = None
     """Where set, clients must show a certificate of this authority too (mutual TLS)."""
+    own_cert: Path | None = None
+    """What this project's own processes show where ``client_ca`` is set; certificate chain, PEM."""
+    own_key: Path | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.own_cert is None) != (self.own_key is None):
+            raise ValueError("own_cert and own_key go together")
+        return self
+
+    def listening(self) -> ssl.SSLContext:
+        """Give the listener's side.
+
+        Raises:
+            OSError: a file cannot be read, or is no PEM (``ssl.SSLError``).
+        """
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.cert, self.key)
+        if self.client_ca is not None:
+            context.load_verify_locations(self.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    def calling(self) -> ssl.SSLContext:
+        """Give the side of this project's own processes, which trust the machine's authorities.
+
+        ``SSL_CERT_FILE`` names others.
+
+        Raises:
+            OSError: a file cannot be read, or is no PEM (``ssl.SSLError``).
+        """
+        context = ssl.create_default_context()
+        if self.own_cert is not None:
+            context.load_cert_chain(self.own_cert, self.own_key)
+        return context

@@ -8,6 +8,7 @@ hands the same file to every process that it starts, so that file wins.
 
 import json
 import os
+import ssl
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -93,6 +94,10 @@ class HubSettings(Section):
     def url(self) -> str:
         """The MCP endpoint."""
         return f"{self.base_url}/mcp"
+
+    def calling(self) -> ssl.SSLContext | None:
+        """Give the TLS by which this project's own processes call the hub, if it has TLS."""
+        return None if self.tls is None else self.tls.calling()
 
     def check_bind(self) -> None:
         """Refuse to send keys over a network in the clear.
@@ -209,6 +214,9 @@ class ModelServerSettings(Section):
     address: str = "127.0.0.1:8500"
     external: bool = False
     """Something else runs at ``address``; do not start the embedded server."""
+    rest_port: Port = 8501
+    """Of the embedded server, on loopback: TensorFlow Serving's REST API and Prometheus metrics; 0
+    opens none."""
     name: str = "relentless_financial"
     timeout_s: Seconds = 1.0
 
@@ -234,6 +242,26 @@ class PredictorSettings(Section):
     """And kept down to this one."""
     cost_weight: Annotated[float, Field(ge=0)] = 1.0
     """A side is taken where the expected move is at least so many half spreads."""
+    tls: TlsSettings | None = None
+    """Of the feed and of gRPC."""
+    insecure_bind: bool = False
+    """Listen beyond this machine without TLS: where something in front has it."""
+
+    def calling(self) -> ssl.SSLContext | None:
+        """Give the TLS by which this project's own processes read the feed, if it has TLS."""
+        return None if self.tls is None else self.tls.calling()
+
+    def check_bind(self) -> None:
+        """Refuse to send keys and signals over a network in the clear.
+
+        Raises:
+            InvalidSettings: the address is beyond this machine, and there is no TLS.
+        """
+        if self.tls is None and not self.insecure_bind and self.host not in LOOPBACK:
+            raise InvalidSettings(
+                f"the predictor does not listen on {self.host} without TLS: set predictor.tls.cert "
+                "and predictor.tls.key, or predictor.insecure_bind = true where a proxy has TLS"
+            )
 
 
 class TraderSettings(Section):

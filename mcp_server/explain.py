@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
+from relentless.configs.access import TlsSettings
 from relentless.mcp_server.contexts import ContextStore
 from relentless.models.feature_spec import TICK_FEATURES
 from relentless.proto.contexts import AGENT_TOPICS
@@ -43,11 +44,13 @@ class SignalExplainer:
         contexts: ContextStore,
         predictors: Callable[[], Mapping[str, Mapping[str, Any]]],
         credential: Callable[[], str],
+        tls: TlsSettings | None = None,
     ) -> None:
         self._journal = journal
         self._contexts = contexts
         self._predictors = predictors
         self._credential = credential
+        self._tls = tls
 
     async def explain(self, signal: Emitted, parts: Collection[Part]) -> Explained:
         """Give what can still be told; what cannot is among its gaps."""
@@ -102,11 +105,11 @@ class SignalExplainer:
             NotFound: it does not keep what the model saw any more.
             Unavailable: it does not answer, or not as this version of it would.
         """
-        grpc, market_pb2, market_pb2_grpc, names = await asyncio.to_thread(_heavy)
+        grpc, opened, market_pb2, market_pb2_grpc, names = await asyncio.to_thread(_heavy)
         metadata = (("authorization", f"Bearer {self._credential()}"),)
         request = market_pb2.ExplainRequest(session=signal.session, sequence=signal.sequence)
         try:
-            async with grpc.aio.insecure_channel(address) as channel:
+            async with opened(address, self._tls) as channel:
                 stub = market_pb2_grpc.FinancialPredictorStub(channel)
                 said = await stub.Explain(request, timeout=TIMEOUT_S, metadata=metadata)
         except grpc.aio.AioRpcError as error:
@@ -159,14 +162,15 @@ class SignalExplainer:
         return found
 
 
-def _heavy() -> tuple[Any, Any, Any, tuple[str, ...]]:
+def _heavy() -> tuple[Any, Any, Any, Any, tuple[str, ...]]:
     """Import gRPC with the first question."""
     import grpc
 
     from relentless.proto.gen import market_pb2, market_pb2_grpc
+    from relentless.serving.clients.channel import predictor_channel
     from relentless.serving.ports import HEADS
 
-    return grpc, market_pb2, market_pb2_grpc, HEADS
+    return grpc, predictor_channel, market_pb2, market_pb2_grpc, HEADS
 
 
 def _named(names: Collection[str], values: Collection[float]) -> dict[str, float]:

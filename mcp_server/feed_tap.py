@@ -6,6 +6,7 @@ the first of each second and lets the rest pass.
 """
 
 import asyncio
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -29,7 +30,14 @@ AGAIN_S: Final = 1.0
 class FeedTap:
     """Holds the newest signals; satisfies ``tools.ports.Signals``."""
 
-    def __init__(self, credential: Callable[[], str], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        credential: Callable[[], str],
+        changed: Callable[[], None],
+        tls: Callable[[], ssl.SSLContext | None] = lambda: None,
+    ) -> None:
+        """Take what gives the key and the TLS of a feed, and who is told of a change."""
+        self._tls = tls
         self._credential = credential
         self._changed = changed
         self._ring: deque[Emitted] = deque(maxlen=RING)
@@ -96,7 +104,7 @@ class FeedTap:
         from relentless.serving.clients.feed import FeedClient, Received, SessionStarted
 
         try:
-            async with FeedClient(address, self._credential()) as feed:
+            async with FeedClient(address, self._credential(), tls=self._tls()) as feed:
                 taken, second = 0, time.monotonic()
                 async for event in feed:
                     if isinstance(event, SessionStarted):

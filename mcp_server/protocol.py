@@ -14,6 +14,7 @@ from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
 
 from relentless import __version__
+from relentless.mcp_server import apps
 from relentless.mcp_server.auth import Gate
 from relentless.mcp_server.completion import Completions
 from relentless.mcp_server.prompts import PROMPTS, get_prompt
@@ -83,6 +84,7 @@ class Protocol:
             on_unsubscribe_resource=self._unsubscribe,
             on_subscriptions_listen=self._watch,
         )
+        self.server.extensions.update(apps.EXTENSIONS)
 
     def end_streams(self) -> None:
         """End every open listen stream with its final frame."""
@@ -130,7 +132,10 @@ class Protocol:
     ) -> types.ReadResourceResult:
         uri = str(params.uri)
         try:
-            text = await self._resources.read(self._gate.resource(uri), uri)
+            caller = self._gate.resource(uri)
+            if uri == apps.BOARD:
+                return types.ReadResourceResult(contents=[apps.contents()])
+            text = await self._resources.read(caller, uri)
         except RelentlessError as error:
             raise protocol_error(error) from error
         contents = types.TextResourceContents(uri=uri, text=text, mime_type=JSON)

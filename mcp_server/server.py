@@ -145,7 +145,11 @@ def _wire(
         expected=settings.hub.expected_agents,
         archive=Archive(journal, History(state / "hub" / "history")),
     )
-    tap = FeedTap(lambda: local_credential(state, "hub"), lambda: push.changed(SIGNALS))
+    tap = FeedTap(
+        lambda: local_credential(state, "hub"),
+        lambda: push.changed(SIGNALS),
+        settings.predictor.calling,
+    )
     control = LeaseControl(
         audited,
         clock,
@@ -158,7 +162,11 @@ def _wire(
         settings.model_server, clock, lambda: contexts.latest, lambda: tap.symbols
     )
     explainer = SignalExplainer(
-        journal, contexts, control.predictors, lambda: local_credential(state, "hub")
+        journal,
+        contexts,
+        control.predictors,
+        lambda: local_credential(state, "hub"),
+        settings.predictor.tls,
     )
     models = ModelControl(settings.model_server, journal, clock, control)
     contexts.on_changed(mirror.on_changed)

@@ -15,6 +15,7 @@ import mcp_types as types
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from relentless.mcp_server import apps
 from relentless.mcp_server.audit import acting
 from relentless.mcp_server.auth import Gate
 from relentless.mcp_server.refusals import brief
@@ -52,6 +53,9 @@ class Tool:
     call: Callable[..., Awaitable[BaseModel]]
     tells: bool
     """It says how far it has come."""
+    linked: bool
+    """Its answer points to resources; asked once, because asking an answer takes as long as
+    validating a message."""
 
     def parse(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Validate arguments; objects and lists may come as JSON text, as some hosts send them.
@@ -133,7 +137,8 @@ class Toolbox:
             caller = self._gate.tool(name, caller, given)
             said = await self._run(name, tool, caller, given, progress)
             text = said.model_dump_json()
-            return Answer(text, text, links=said.links() if isinstance(said, Linked) else ())
+            links = said.links() if tool.linked and isinstance(said, Linked) else ()
+            return Answer(text, text, links=links)
         except RelentlessError as error:
             return failed(error)
         except Exception:
@@ -196,8 +201,15 @@ def _tool(name: str, families: Sequence[object]) -> Tool:
         ),
         annotations=_annotations(access),
         icons=[types.Icon(src=icons.TOOLS[name])] if name in icons.TOOLS else None,
+        meta=apps.tool_meta(name),
     )
-    return Tool(listing, arguments, method, "progress" in signature.parameters)
+    return Tool(
+        listing,
+        arguments,
+        method,
+        tells="progress" in signature.parameters,
+        linked=hasattr(signature.return_annotation, "links"),
+    )
 
 
 def resource_link(link: Link) -> types.ResourceLink:

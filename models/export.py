@@ -154,9 +154,10 @@ def warmup_records(manifest: Manifest) -> Iterable[bytes]:
     yield _log(manifest, "encode_context", context_vector=normal(1, manifest.shapes.context))
     yield _log(manifest, "fold_context", embedding=normal(1, EMBEDDING))
     for rows in WARMUP_ROWS:
+        # Every input has as many rows: a server that batches refuses anything else.
         features = normal(rows, manifest.shapes.features)
-        yield _log(manifest, "predict_folded", features=features, bias=normal(1, HIDDEN))
-        yield _log(manifest, "serving_default", features=features, context=normal(1, EMBEDDING))
+        yield _log(manifest, "predict_folded", features=features, bias=normal(rows, HIDDEN))
+        yield _log(manifest, "serving_default", features=features, context=normal(rows, EMBEDDING))
 
 
 def _log(manifest: Manifest, signature: str, **inputs: Array) -> bytes:

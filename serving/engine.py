@@ -2,7 +2,7 @@
 
 It reads ``assets.extra/weights.npz`` beside each SavedModel. Before a version serves, its manifest,
 files and feature digest must hold, and its answers must equal the model server's (or, without one,
-the version's pinned ones). Implements ``ports.Predictor``; safe for concurrent use.
+the version's pinned ones). Implements ``ports.LocalPredictor``; safe for concurrent use.
 """
 
 import threading
@@ -145,6 +145,14 @@ class InProcessEngine:
             ModelRejected: wrong shape, or a version that serves no longer.
         """
         self._compute(self._of(version), features, bias, out)
+
+    def folded(self, context: Embedded) -> Array:
+        """Give one version's network under a context: the bias [H], then the packed weights.
+
+        Raises:
+            ModelRejected: a version that serves no longer.
+        """
+        return np.concatenate([context.bias, self._of(context.version).packed])
 
     def _compute(self, loaded: Loaded, features: Array, bias: Array, out: Array) -> None:
         rows = len(features)

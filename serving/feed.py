@@ -8,6 +8,7 @@ at once: after :meth:`FeedServer.halt` returns, no byte of a signal leaves this 
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from typing import cast
 
@@ -72,7 +73,7 @@ class FeedServer:
         self._server: asyncio.Server | None = None
         self._beat: asyncio.Task[None] | None = None
 
-    async def start(self, host: str, port: int) -> str:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> str:
         """Listen, and give the address as "host:port".
 
         Raises:
@@ -80,7 +81,7 @@ class FeedServer:
         """
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(lambda: _Link(self), host, port)
+            self._server = await loop.create_server(lambda: _Link(self), host, port, ssl=tls)
         except OSError as error:
             raise Unavailable(f"the feed cannot listen on {host}:{port}: {error}") from error
         self._beat = asyncio.create_task(self._heartbeats(), name="feed-heartbeats")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from grpc.aio import ServerInterceptor
 
+from relentless.configs.access import TlsSettings
 from relentless.proto.errors import Unauthenticated, Unavailable
 from relentless.store.ports import KeyVerifier, Role
 
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
 else:
     Handler = grpc.RpcMethodHandler  # generic in its stubs only
+
+
+def server_credentials(tls: TlsSettings) -> grpc.ServerCredentials:
+    """Give a listener's TLS; with ``client_ca`` a client must show a certificate too.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    authority = tls.client_ca
+    return grpc.ssl_server_credentials(
+        [(tls.key.read_bytes(), tls.cert.read_bytes())],
+        root_certificates=authority.read_bytes() if authority else None,
+        require_client_auth=authority is not None,
+    )
 
 
 class CredentialInterceptor(ServerInterceptor):

@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 from grpc_health.v1.health import aio as health_aio  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
+from relentless.configs.access import TlsSettings
 from relentless.models.features import FEATURES
 from relentless.proto.errors import InvalidFrame, Overloaded, RelentlessError, Unavailable
 from relentless.proto.gen import market_pb2, market_pb2_grpc
@@ -24,7 +25,7 @@ from relentless.proto.signal import SIGNAL_DTYPE, Flag
 from relentless.proto.tick import TICK_SIZE, TICK_STRUCT, unpack_ticks
 from relentless.serving.gates import REASONS
 from relentless.serving.grounds import GroundsRing
-from relentless.serving.grpc_auth import CredentialInterceptor
+from relentless.serving.grpc_auth import CredentialInterceptor, server_credentials
 from relentless.serving.grpc_decoding import DecodingInterceptor
 from relentless.serving.lease import Lease
 from relentless.serving.pipeline import CAPACITY, Lane, Output
@@ -311,14 +312,17 @@ class GrpcServer:
         names = (NAME, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
 
-    async def start(self, host: str, port: int) -> str:
+    async def start(self, host: str, port: int, tls: TlsSettings | None = None) -> str:
         """Listen, and give the address as "host:port".
 
         Raises:
             Unavailable: the port is taken.
         """
         try:
-            bound = self._server.add_insecure_port(f"{host}:{port}")
+            if tls is None:
+                bound = self._server.add_insecure_port(f"{host}:{port}")
+            else:
+                bound = self._server.add_secure_port(f"{host}:{port}", server_credentials(tls))
         except RuntimeError as error:
             raise Unavailable(f"gRPC cannot listen on {host}:{port}") from error
         await self._server.start()

@@ -19,34 +19,36 @@ from relentless.serving.gates import (
     ContextAge,
     EmitLimits,
     bad_tick,
-    refill,
     signal_reason,
     take_token,
     tick_reason,
 )
-from relentless.serving.routing import MINUTE_NS
+from relentless.serving.routing import MINUTE_NS, bucket_after
 from relentless.serving.wire import F4, I8, U1, U4, U8, decode_ticks, encode_signal
 
 TS, PRICE, BID, ASK, VOLUME, SIGMA, INTERVAL = range(7)
 """Rows of the tick columns, 64 bits each; all but TS are float64."""
 COLUMNS = 7
-ID, ROW, BUCKET_OF = range(3)
-"""Rows of the whole numbers: symbol number, row of the state, routing bucket."""
+ID, ROW = range(2)
+"""Rows of the whole numbers: symbol number, row of the state."""
 CONDITIONS, VERSION = range(2)
 """Rows of the 32-bit numbers."""
-REASON, NOT_LAST = range(2)
+REASON, NOT_LAST, CANARY = range(3)
 """Rows of the bytes."""
 
-HELD, MINUTE, BUCKET, STANCE, ORDER_TS, ORDER = range(6)
+HELD, PREFIX, STANCE, ORDER_TS, ORDER = range(5)
 """Columns of a symbol's row of integers."""
-SYMBOL_COLUMNS = 6
+SYMBOL_COLUMNS = 5
 
-UNROUTED = -1
+PRESENT, AS_OF, NOW, MAX_AGE, CANARY_BUCKETS, STABLE, CANARY_VERSION = range(7)
+"""The terms of a step: the fields of ``gates.ContextAge``, then how many buckets go to the canary,
+and the two versions (0 where there is no context)."""
+TERMS = 7
 
 _NOT_LAST = int(Condition.NOT_LAST)
 _SYNTHETIC_TICK = int(Condition.SYNTHETIC)
 _SYNTHETIC = int(Flag.SYNTHETIC)
-_CANARY = int(Flag.CANARY)
+_CANARY_FLAG = int(Flag.CANARY)
 _STALE = int(Flag.STALE)
 _NO_CONTEXT, _STALE_CONTEXT = STALE_REASONS
 
@@ -63,17 +65,15 @@ def prepare(
     tracker: F8,
     symbols: I8,
     known: int,
-    age: I8,
-) -> tuple[int, int]:
+    terms: I8,
+) -> int:
     """Decode [N, 6] words of packed ticks and meet the gates that need no model.
 
     Symbol numbers 1 to ``known`` are the directory's and are rows. A tick that cannot be, or of no
     such symbol, gets row 0, which is nobody's, so that a real symbol's features never see it.
-    A symbol's bucket is ``UNROUTED`` where its minute's is not known yet. ``age`` holds the fields
-    of ``gates.ContextAge``.
 
     Returns:
-        How many ticks passed, and how many of those have no bucket yet.
+        How many ticks passed.
     """
     n = words.shape[0]
     decode_ticks(words, columns, whole[ID], numbers[CONDITIONS])
@@ -85,20 +85,22 @@ def prepare(
     sigma = columns[SIGMA].view(np.float64)
     interval = columns[INTERVAL].view(np.float64)
     reason, not_last = marks[REASON], marks[NOT_LAST]
-    rows, bucket = whole[ROW], whole[BUCKET_OF]
-    context = ContextAge(age[0] != 0, age[1], age[2], age[3])
-    passed = unrouted = 0
+    canary, version = marks[CANARY], numbers[VERSION]
+    rows = whole[ROW]
+    context = ContextAge(terms[PRESENT] != 0, terms[AS_OF], terms[NOW], terms[MAX_AGE])
+    passed = 0
     for i in range(n):
         volume[i] = float(np.int64(columns[VOLUME, i]))
         not_last[i] = np.uint8((numbers[CONDITIONS, i] & np.uint32(_NOT_LAST)) != 0)
         row = rows[i] = whole[ID, i]
-        reason[i] = 0
+        reason[i] = canary[i] = 0
+        version[i] = terms[STABLE]
         if not 0 < row <= known:
             reason[i] = UNKNOWN_SYMBOL
         elif bad_tick(ts[i], price[i], bid[i], ask[i], volume[i]):
             reason[i] = BAD_TICK
         if reason[i] != 0:
-            rows[i] = bucket[i] = 0
+            rows[i] = 0
             ts[i] = max(ts[i], 0)
             price[i] = bid[i] = ask[i] = volume[i] = 0.0
             continue
@@ -107,19 +109,20 @@ def prepare(
         sigma[i] = sigma_of(own)
         interval[i] = own[4]
         reason[i] = tick_reason(ts[i], bid[i], ask[i], symbols[row, HELD], own[0], context)
-        fresh = symbols[row, MINUTE] == ts[i] // MINUTE_NS
-        bucket[i] = symbols[row, BUCKET] if fresh else UNROUTED
-        if reason[i] == 0:
-            passed += 1
-            unrouted += not fresh
-    return passed, unrouted
+        passed += reason[i] == 0
+        if terms[CANARY_BUCKETS] > 0:
+            bucket = bucket_after(symbols[row, PREFIX], ts[i] // MINUTE_NS)
+            if bucket < terms[CANARY_BUCKETS]:
+                canary[i] = 1
+                version[i] = terms[CANARY_VERSION]
+    return passed
 
 
 @compiled
 def _flags(conditions: np.uint32, canary: bool, reason: int) -> int:
     mark = _SYNTHETIC if conditions & np.uint32(_SYNTHETIC_TICK) else 0
     if canary:
-        mark |= _CANARY
+        mark |= _CANARY_FLAG
     if reason in (_NO_CONTEXT, _STALE_CONTEXT):
         mark |= _STALE
     return mark
@@ -138,11 +141,9 @@ def finish(
     counts: I8,
     limits: F8,
     refuse_all: int,
-    canary_version: int,
     context_id: np.uint64,
     first_sequence: int,
     strategy: int,
-    monotonic_ns: int,
     out: U4,
 ) -> int:
     """Decide, gate and encode ``n`` ticks to ``out`` [>= n, 16]; give how many passed.
@@ -150,7 +151,8 @@ def finish(
     What passes takes the sequences from ``first_sequence`` on (0 numbers nothing), and ``symbols``
     learns it. What is refused leaves as a hold without size or levels, so that nobody can act on
     it. ``refuse_all`` is a reason that holds for every tick (halt, lease), or 0. ``limits`` holds
-    the fields of ``PolicyLimits`` and then those of ``EmitLimits``; ``counts`` counts the reasons.
+    the fields of ``PolicyLimits`` and then those of ``EmitLimits``; ``counts`` counts the reasons;
+    ``tokens`` were refilled by the caller.
     """
     ts = columns[TS].view(np.int64)
     price = columns[PRICE].view(np.float64)
@@ -161,7 +163,6 @@ def finish(
     reason = marks[REASON]
     policy = PolicyLimits(limits[0], limits[1], limits[2], limits[3], limits[4])
     emit = EmitLimits(limits[5], limits[6])
-    refill(tokens, monotonic_ns)
     passed = 0
     for i in range(n):
         own = symbols[whole[ROW, i]]
@@ -189,8 +190,6 @@ def finish(
         sequence = first_sequence + passed if reason[i] == 0 and first_sequence > 0 else 0
         passed += reason[i] == 0
         counts[reason[i]] += 1
-        version = numbers[VERSION, i]
-        canary = canary_version != 0 and version == canary_version
         encode_signal(
             out[i],
             ts[i],
@@ -205,8 +204,8 @@ def finish(
             strategy,
             sequence,
             context_id,
-            version,
-            _flags(numbers[CONDITIONS, i], canary, reason[i]),
+            numbers[VERSION, i],
+            _flags(numbers[CONDITIONS, i], marks[CANARY, i] != 0, reason[i]),
         )
     return passed
 

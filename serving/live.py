@@ -80,6 +80,8 @@ class LivePath:
         self._count = 0
         self._arrived_ns = 0
         self._scheduled = False
+        self._shed = 0
+        self._shed_said = -1.0
 
     def push(
         self,
@@ -110,9 +112,20 @@ class LivePath:
         self._scheduled = False
         count, self._count = self._count, 0
         shed = max(0, count - BACKLOG)
+        if shed:
+            self._say_shed(shed)
         for at in range(0, count, CAPACITY):
             upto = min(count, at + CAPACITY)
             self._step(self._ticks[at:upto], min(max(0, shed - at), upto - at))
+
+    def _say_shed(self, count: int) -> None:
+        """Log how many ticks were shed since the last line, at most one line a second."""
+        self._shed += count
+        now = time.monotonic()
+        if now - self._shed_said > 1.0:
+            self._shed_said = now
+            _log.warning("overload: ticks move the state and are not predicted", ticks=self._shed)
+            self._shed = 0
 
     def _step(self, ticks: np.ndarray[Any, np.dtype[np.uint8]], shed: int) -> None:
         first = self._ring.head
@@ -127,7 +140,7 @@ class LivePath:
             self._feed.publish(output.emitted())
             self._grounds.append(first, *output.grounds())
         waited = time.perf_counter_ns() - self._arrived_ns
-        self.stats.step(len(ticks), output.passed, waited, self._lane.times)
+        self.stats.step(len(ticks), output.passed, waited, output.times)
 
     def know(self, count: int) -> None:
         """Take the symbols up to this number as known."""

@@ -1,10 +1,11 @@
 """The tick pipeline: packed ticks in, one sealed 64-byte frame out for each, in one thread.
 
 A :class:`Lane` is one stream of ticks with its own feature state: the live feed has one, the gRPC
-service another. Its steps: ``kernels.prepare`` (decode, gates), ``models.features`` (incremental),
-the model (``ports.Predictor``, stable and canary), ``kernels.finish`` (policy, gates, frames). It
-batches whatever has arrived and never waits. Nothing here does I/O; who calls it owns the clock,
-the lease and the feed.
+service another. Its stages: ``kernels.prepare`` (decode, gates), ``models.features`` (incremental),
+the model (``ports.Predictor``, stable and canary), ``kernels.finish`` (policy, gates, frames). With
+a model in this process all of them are one compiled call (``fused.step``); with one behind a hop
+they follow each other here. A lane batches whatever has arrived and never waits. Nothing here does
+I/O; who calls it owns the clock, the lease and the feed.
 """
 
 import time
@@ -21,17 +22,17 @@ from relentless.models.policy import PolicyLimits, new_tracker
 from relentless.proto.daily import DailyContext
 from relentless.proto.errors import ModelError
 from relentless.proto.signal import SIGNAL_SIZE
-from relentless.serving import kernels
-from relentless.serving.gates import EmitLimits, GateCounts, Reason, new_bucket
-from relentless.serving.ports import HEADS, Array, Embedded, Predictor
-from relentless.serving.routing import MINUTE_NS, threshold
+from relentless.serving import fused, kernels
+from relentless.serving.gates import EmitLimits, GateCounts, Reason, new_bucket, refill
+from relentless.serving.ports import HEADS, Array, Embedded, LocalPredictor, Predictor
+from relentless.serving.routing import prefix, threshold
 
 CAPACITY = 4_096
 """Ticks in one step; a longer batch is cut by :meth:`Lane.process`'s caller."""
 KEPT_CUTS = 64
 STRATEGY_ID = 1
-BucketOf = Callable[[int, int], int]
-"""(symbol number, minute since the Unix epoch) -> routing bucket in [0, 10,000)."""
+TIMED = 16
+"""One step in so many has its stages timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,9 @@ class Output(NamedTuple):
     features: Array
     """Every tick's features, shape [N, F]."""
     heads: Array
-    """The model's answer to each, shape [N, 4] at least; only rows that passed say anything."""
+    """The model's answer to each, shape [N, 4]; only rows that passed say anything."""
+    times: "StageTimes | None"
+    """When the stages ended, in one step of sixteen."""
 
     def emitted(self) -> npt.NDArray[np.uint8]:
         """Give the frames that passed, shape [passed, 64]."""
@@ -88,13 +91,13 @@ class Output(NamedTuple):
     def grounds(self) -> tuple[Array, Array]:
         """Give what the model saw and said of those that passed, [passed, F] and [passed, 4]."""
         if self.passed == len(self.reasons):
-            return self.features, self.heads[: self.passed]
+            return self.features, self.heads
         passed = self.reasons == 0
-        return self.features[passed], self.heads[: len(passed)][passed]
+        return self.features[passed], self.heads[passed]
 
 
 class StageTimes(NamedTuple):
-    """Moments of one step, ``time.perf_counter_ns``: the stages lie between them."""
+    """Moments of one step, ns of one clock: the stages lie between them."""
 
     start: int
     prepared: int
@@ -104,12 +107,23 @@ class StageTimes(NamedTuple):
 
 
 class Lane:
-    """One stream of ticks with its own state. Not safe for two threads at once."""
+    """One stream of ticks with its own state. Not safe for two threads at once.
+
+    Args:
+        engine: the model.
+        name_of: gives the symbol of a number, from 1 on.
+        symbols: how many are known; :meth:`know` takes more.
+        policy: what the decisions may do.
+        limits: what may leave.
+        signals_per_s: the rate limit.
+        max_age_ns: how old a context may be.
+        canary_share: the share of symbol-minutes that goes to the canary.
+    """
 
     def __init__(
         self,
         engine: Predictor,
-        bucket_of: BucketOf,
+        name_of: Callable[[int], str],
         *,
         symbols: int = 64,
         policy: PolicyLimits | None = None,
@@ -120,49 +134,39 @@ class Lane:
     ) -> None:
         self.engine = engine
         self.counts = GateCounts()
-        self.canary_share = canary_share
         self.ticks = 0
-        self.times = StageTimes(0, 0, 0, 0, 0)
-        self._bucket_of = bucket_of
+        self._name_of = name_of
         self._known = 0
+        self._steps = 0
+        self._times: npt.NDArray[np.int64] = np.zeros(fused.TIMES, np.int64)
         self._limits = np.array([*(policy or PolicyLimits()), *(limits or EmitLimits())], float)
         self._tokens = new_bucket(signals_per_s)
-        self._age = np.array([0, 0, 0, max_age_ns], np.int64)
+        self._terms = np.zeros(kernels.TERMS, np.int64)
+        self._terms[kernels.MAX_AGE] = max_age_ns
+        self._canary_share = canary_share
         self._active: ActiveContext | None = None
+        self._models: Array | None = None
         self._context_id = np.uint64(0)
         self._state = features.new_state(1)
         self._tracker = new_tracker(1)
         self._symbols = np.zeros((1, kernels.SYMBOL_COLUMNS), np.int64)
-        self._scratch(CAPACITY)
+        self._features = np.zeros((CAPACITY, features.FEATURES), np.float32)
+        self._heads = np.zeros((CAPACITY, len(HEADS)), np.float32)
+        self._out = np.zeros((CAPACITY, SIGNAL_SIZE // 4), np.uint32)
+        self._frames = self._out.view(np.uint8)
+        self._columns = np.zeros((kernels.COLUMNS, CAPACITY), np.uint64)
+        self._whole = np.zeros((2, CAPACITY), np.int64)
+        self._numbers = np.zeros((2, CAPACITY), np.uint32)
+        self._marks = np.zeros((3, CAPACITY), np.uint8)
+        self._reason = self._marks[kernels.REASON]
+        self._cuts: dict[int, tuple[npt.NDArray[Any], ...]] = {}
         self.know(symbols)
 
-    def _scratch(self, n: int) -> None:
-        self._columns = np.zeros((kernels.COLUMNS, n), np.uint64)
-        self._whole = np.zeros((3, n), np.int64)
-        self._numbers = np.zeros((2, n), np.uint32)
-        self._marks = np.zeros((2, n), np.uint8)
-        self._features = np.zeros((n, features.FEATURES), np.float32)
-        self._heads = np.zeros((n, len(HEADS)), np.float32)
-        self._out = np.zeros((n, SIGNAL_SIZE // 4), np.uint32)
-        self._frames = self._out.view(np.uint8)
-        self._version = self._numbers[kernels.VERSION]
-        self._bucket = self._whole[kernels.BUCKET_OF]
-        self._reason = self._marks[kernels.REASON]
-        floats = self._columns.view(np.float64)
-        self._inputs = (
-            self._whole[kernels.ROW],
-            self._columns[kernels.TS].view(np.int64),
-            *(floats[k] for k in (kernels.PRICE, kernels.VOLUME, kernels.BID, kernels.ASK)),
-            self._marks[kernels.NOT_LAST],
-            self._features,
-        )
-        self._cuts: dict[int, tuple[npt.NDArray[Any], ...]] = {}
-
     def _cut(self, n: int) -> tuple[npt.NDArray[Any], ...]:
-        """Give the first ``n`` rows of what ``update_many`` reads and writes."""
+        """Give the first ``n`` rows of frames, reasons, features and heads."""
         found = self._cuts.get(n)
         if found is None:
-            found = tuple(array[:n] for array in self._inputs)
+            found = tuple(a[:n] for a in (self._frames, self._reason, self._features, self._heads))
             if n <= KEPT_CUTS:
                 self._cuts[n] = found
         return found
@@ -172,25 +176,45 @@ class Lane:
         """The context in force."""
         return self._active
 
+    @property
+    def canary_share(self) -> float:
+        """The share of symbol-minutes that goes to the canary."""
+        return self._canary_share
+
+    @canary_share.setter
+    def canary_share(self, share: float) -> None:
+        self._canary_share = share
+        canary = self._active.canary if self._active else None
+        self._terms[kernels.CANARY_BUCKETS] = threshold(share) if canary else 0
+
     def use(self, active: ActiveContext | None) -> None:
         """Join every later tick to this context; None: to none, and all are refused."""
         self._active = active
-        self._age[0] = active is not None
-        self._age[1] = active.as_of_ns if active else 0
+        terms = self._terms
+        terms[kernels.PRESENT] = active is not None
+        terms[kernels.AS_OF] = active.as_of_ns if active else 0
+        terms[kernels.STABLE] = active.stable.version if active else 0
+        canary = active.canary if active else None
+        terms[kernels.CANARY_VERSION] = canary.version if canary else 0
+        self.canary_share = self._canary_share
         self._context_id = np.uint64(active.stable.context_id if active else 0)
+        self._models = None
+        if active is not None and isinstance(self.engine, LocalPredictor):
+            pair = active.stable, active.canary or active.stable
+            self._models = np.stack([self.engine.folded(each) for each in pair])
 
     def know(self, count: int) -> None:
         """Take the symbols up to number ``count`` as known; rows grow by doubling."""
-        self._known = max(self._known, count)
         have = len(self._state)
-        if count < have:
-            return
-        more = max(count + 1, 2 * have) - have
-        self._state = np.concatenate([self._state, features.new_state(more)])
-        self._tracker = np.concatenate([self._tracker, new_tracker(more)])
-        rows = np.zeros((more, kernels.SYMBOL_COLUMNS), np.int64)
-        rows[:, kernels.MINUTE] = -1
-        self._symbols = np.concatenate([self._symbols, rows])
+        if count >= have:
+            more = max(count + 1, 2 * have) - have
+            self._state = np.concatenate([self._state, features.new_state(more)])
+            self._tracker = np.concatenate([self._tracker, new_tracker(more)])
+            rows = np.zeros((more, kernels.SYMBOL_COLUMNS), np.int64)
+            self._symbols = np.concatenate([self._symbols, rows])
+        for number in range(self._known + 1, count + 1):
+            self._symbols[number, kernels.PREFIX] = prefix(self._name_of(number))
+        self._known = max(self._known, count)
 
     def hold(self, symbol: int, held: bool) -> None:
         """Refuse a symbol's results while its trading is halted."""
@@ -218,15 +242,72 @@ class Lane:
             ticks: C-contiguous bytes of whole ticks, writable: the compiled loops are called
                 several times faster with arrays that are.
             now_ns: market time, for the context's age.
-            refuse: asked after the model answered: a reason that holds for all, or 0.
+            refuse: a reason that holds for all, or 0. It is asked as late as can be: after a model
+                behind a hop answered, and just before the whole step of one in this process.
             first_sequence: the first sequence of what passes; 0 numbers nothing.
             shed: the first ``shed`` ticks move the state and are not predicted.
             indicators: (row, F numbers) that replace a tick's own features.
         """
+        timed = self._steps % TIMED == 0
+        self._steps += 1
+        if self._models is not None and not indicators:
+            passed = self._fused(ticks, now_ns, refuse(), first_sequence, shed, timed)
+        else:
+            passed = self._staged(ticks, now_ns, refuse, first_sequence, shed, indicators)
         n = len(ticks)
-        t0 = time.perf_counter_ns()
-        self._age[2] = now_ns
-        passed, unrouted = kernels.prepare(
+        self.ticks += n
+        frames, reasons, rows, heads = self._cut(n)
+        times = StageTimes(*self._times[: fused.STAMPS].tolist()) if timed else None
+        return Output(frames, reasons, passed, rows, heads, times)
+
+    def _fused(
+        self,
+        ticks: npt.NDArray[np.uint8],
+        now_ns: int,
+        refuse_all: int,
+        first: int,
+        shed: int,
+        timed: bool,
+    ) -> int:
+        return fused.step(
+            ticks,
+            self._state,
+            self._tracker,
+            self._symbols,
+            self._models,  # type: ignore[arg-type]  # the caller has seen to it
+            self._features,
+            self._heads,
+            self._out,
+            self._reason,
+            self._tokens,
+            self.counts.array,
+            self._limits,
+            self._terms,
+            self._times,
+            self._known,
+            refuse_all,
+            self._context_id,
+            first,
+            STRATEGY_ID,
+            now_ns,
+            shed,
+            timed,
+        )
+
+    def _staged(
+        self,
+        ticks: npt.NDArray[np.uint8],
+        now_ns: int,
+        refuse: Callable[[], int],
+        first: int,
+        shed: int,
+        indicators: Sequence[tuple[int, Sequence[float]]],
+    ) -> int:
+        n = len(ticks)
+        clock = time.perf_counter_ns
+        stamps = [clock()]
+        self._terms[kernels.NOW] = now_ns
+        passed = kernels.prepare(
             ticks.view(np.uint64),
             self._columns,
             self._whole,
@@ -235,24 +316,34 @@ class Lane:
             self._tracker,
             self._symbols,
             self._known,
-            self._age,
+            self._terms,
         )
-        if unrouted:
-            self._route(n)
-        t1 = time.perf_counter_ns()
-        cut = self._cut(n)
-        features.update_many(self._state, *cut)
+        stamps.append(clock())
+        rows = self._features[:n]
+        floats = self._columns.view(np.float64)
+        features.update_many(
+            self._state,
+            self._whole[kernels.ROW, :n],
+            self._columns[kernels.TS, :n].view(np.int64),
+            floats[kernels.PRICE, :n],
+            floats[kernels.VOLUME, :n],
+            floats[kernels.BID, :n],
+            floats[kernels.ASK, :n],
+            self._marks[kernels.NOT_LAST, :n],
+            rows,
+        )
         if shed:
             passed = self._shed(n, shed)
-        rows = cut[-1]
         for row, given in indicators:
             rows[row] = given
-        t2 = time.perf_counter_ns()
-        heads, canary = self._predict(rows, passed)
-        t3 = time.perf_counter_ns()
+        stamps.append(clock())
+        if passed:
+            self._predict(rows)
+        stamps.append(clock())
+        refill(self._tokens, stamps[-1])
         passed = kernels.finish(
             n,
-            heads,
+            self._heads,
             self._columns,
             self._whole,
             self._numbers,
@@ -262,16 +353,14 @@ class Lane:
             self.counts.array,
             self._limits,
             refuse(),
-            canary,
             self._context_id,
-            first_sequence,
+            first,
             STRATEGY_ID,
-            t3,
             self._out,
         )
-        self.ticks += n
-        self.times = StageTimes(t0, t1, t2, t3, time.perf_counter_ns())
-        return Output(self._frames[:n], self._reason[:n], passed, rows, heads)
+        stamps.append(clock())
+        self._times[: fused.STAMPS] = stamps
+        return passed
 
     def _shed(self, n: int, count: int) -> int:
         """Refuse the first ``count`` ticks; give how many of ``n`` are left to be predicted."""
@@ -279,43 +368,21 @@ class Lane:
         head[head == 0] = Reason.SHED
         return int((self._reason[:n] == 0).sum())
 
-    def _route(self, n: int) -> None:
-        """Find the buckets that the symbols' rows do not hold yet: once a symbol and minute."""
-        for i in np.flatnonzero(self._bucket[:n] == kernels.UNROUTED):
-            row, minute = int(self._whole[kernels.ROW, i]), int(self._inputs[1][i]) // MINUTE_NS
-            own = self._symbols[row]
-            if own[kernels.MINUTE] != minute:
-                own[kernels.BUCKET] = self._bucket_of(row, minute)
-                own[kernels.MINUTE] = minute
-            self._bucket[i] = own[kernels.BUCKET]
-
-    def _predict(self, rows: Array, passed: int) -> tuple[Array, int]:
-        """Give the heads of every row, and the canary's version where it took part (else 0)."""
+    def _predict(self, rows: Array) -> None:
+        """Fill the heads of every row, each by its own version; a model that fails refuses them."""
         active = self._active
-        if active is None or not passed:
-            self._version[: len(rows)] = active.stable.version if active else 0
-            return self._heads, 0
-        try:
-            return self._predict_split(rows, active)
-        except ModelError:
-            reason = self._reason[: len(rows)]
-            reason[reason == 0] = Reason.MODEL
-            return self._heads, 0
-
-    def _predict_split(self, rows: Array, active: ActiveContext) -> tuple[Array, int]:
+        if active is None:
+            return
         n = len(rows)
-        self._version[:n] = active.stable.version
-        canary = active.canary
-        limit = threshold(self.canary_share)
-        if canary is None or limit == 0:
-            return self.engine.predict(rows, active.stable), 0
-        chosen = self._bucket[:n] < limit
-        if not chosen.any():
-            return self.engine.predict(rows, active.stable), 0
-        self._version[:n][chosen] = canary.version
-        if chosen.all():
-            return self.engine.predict(rows, canary), canary.version
-        heads = self._heads[:n]
-        heads[~chosen] = self.engine.predict(rows[~chosen], active.stable)
-        heads[chosen] = self.engine.predict(rows[chosen], canary)
-        return heads, canary.version
+        heads, chosen = self._heads[:n], self._marks[kernels.CANARY, :n].view(np.bool_)
+        try:
+            if active.canary is None or not chosen.any():
+                heads[:] = self.engine.predict(rows, active.stable)
+            elif chosen.all():
+                heads[:] = self.engine.predict(rows, active.canary)
+            else:
+                heads[~chosen] = self.engine.predict(rows[~chosen], active.stable)
+                heads[chosen] = self.engine.predict(rows[chosen], active.canary)
+        except ModelError:
+            reason = self._reason[:n]
+            reason[reason == 0] = Reason.MODEL

@@ -6,7 +6,7 @@ another address), and the in-process engine.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -62,4 +62,17 @@ class Predictor(Protocol):
 
     def close(self) -> None:
         """Let go of connections and memory."""
+        ...
+
+
+@runtime_checkable
+class LocalPredictor(Predictor, Protocol):
+    """A predictor whose weights lie in this process, so that compiled code can run them."""
+
+    def folded(self, context: Embedded) -> Array:
+        """Give one version's network under a context: the bias [H], then the packed weights.
+
+        Raises:
+            ModelRejected: a version that serves no longer.
+        """
         ...

@@ -13,6 +13,7 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -20,11 +21,11 @@ import numpy as np
 import structlog
 
 from relentless.configs.clock import RunClock
-from relentless.configs.process import announce, configure_logging, stop_event
+from relentless.configs.process import announce, configure_logging, settle, stop_event
 from relentless.configs.settings import PredictorSettings, Settings
-from relentless.models.context_vector import CONTEXT_VECTOR
 from relentless.models.features import FEATURES
 from relentless.models.policy import PolicyLimits
+from relentless.proto.daily import DailyContext
 from relentless.proto.errors import ModelError, RelentlessError
 from relentless.proto.tick import TICK_SIZE
 from relentless.serving.engine import InProcessEngine
@@ -36,10 +37,9 @@ from relentless.serving.ingest import AlpacaIngest, StreamReader
 from relentless.serving.lease import Lease, LeaseClient
 from relentless.serving.live import LivePath
 from relentless.serving.model_server.config import declared_labels
-from relentless.serving.pipeline import Lane
+from relentless.serving.pipeline import Lane, activate
 from relentless.serving.ports import Predictor
 from relentless.serving.ring import SignalRing
-from relentless.serving.routing import bucket
 from relentless.serving.signal_log import SignalLog
 from relentless.serving.tf_client import TfServingPredictor
 from relentless.serving.wire import mark_replayed
@@ -94,7 +94,7 @@ def new_lane(engine: Predictor, symbols: SymbolDirectory, settings: PredictorSet
     """Give a lane with the limits that are set."""
     return Lane(
         engine,
-        lambda number, minute: bucket(symbols.name(number), minute),
+        symbols.name,
         symbols=len(symbols),
         policy=PolicyLimits(
             enter=settings.enter_probability,
@@ -111,14 +111,23 @@ def new_lane(engine: Predictor, symbols: SymbolDirectory, settings: PredictorSet
 
 def warm_up(engine: Predictor) -> None:
     """Compile, or load from the cache, what a tick passes, before the first one comes."""
-    lane = Lane(engine, lambda _number, _minute: 0, symbols=1)
+    lane = Lane(engine, str, symbols=1)
     ticks = np.zeros((2, TICK_SIZE), np.uint8)
-    lane.process(ticks, now_ns=0, refuse=lambda: 0)
+    epoch = datetime.fromtimestamp(0, UTC)
+    nothing = DailyContext(
+        as_of=epoch,
+        trading_date=epoch.date(),
+        context_id="0" * 64,
+        fold_version=0,
+        head=0,
+        provenance={},
+    )
+    active = activate(engine, nothing)
+    for each in (None, active):  # the stages apart, and the whole step
+        lane.use(each)
+        lane.process(ticks, now_ns=0, refuse=lambda: 0)
+    engine.predict(np.zeros((1, FEATURES), np.float32), active.stable)
     mark_replayed(np.zeros((1, 16), np.uint32), 0)
-    vector = np.zeros(len(CONTEXT_VECTOR), np.float32)
-    nothing = engine.encode(vector, 0, engine.labels()["stable"])
-    for rows in (1, 256):  # one path of the engine each
-        engine.predict(np.zeros((rows, FEATURES), np.float32), nothing)
 
 
 async def build(settings: Settings, clock: RunClock) -> Parts:
@@ -156,7 +165,8 @@ async def build(settings: Settings, clock: RunClock) -> Parts:
         base_url=settings.hub.base_url,
         timeout=httpx.Timeout(2.0),
         trust_env=False,
-        verify=ssl.create_default_context(),  # the machine's own authorities
+        # The machine's own authorities, where nothing else is set.
+        verify=settings.hub.calling() or ssl.create_default_context(),
     )
     predictor_id = f"{socket.gethostname()}-{os.getpid()}"
     return Parts(
@@ -209,19 +219,23 @@ async def follow_labels(parts: Parts) -> None:
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     configure_logging("predictor")
+    settings.predictor.check_bind()
     stop = stop_event()
     parts = await build(settings, settings.run_clock())
     mine = settings.predictor
     tasks: list[asyncio.Task[None]] = []
     try:
-        feed_at = await parts.feed.start(mine.host, mine.feed_port)
-        grpc_at = await parts.grpc.start(mine.host, mine.grpc_port)
+        tls = None if mine.tls is None else mine.tls.listening()
+        feed_at = await parts.feed.start(mine.host, mine.feed_port, tls)
+        grpc_at = await parts.grpc.start(mine.host, mine.grpc_port, mine.tls)
         where = {"grpc": grpc_at, "feed": feed_at, "session": parts.feed.ring.session}
         parts.live.about.update(where)
         jobs = (parts.lease.run(), parts.signal_log.run(), follow_labels(parts), parts.ingest.run())
         tasks += [asyncio.create_task(job) for job in jobs]
+        settle()
         announce("predictor", **where)
-        await _until(stop, tasks)
+        with parts.live.stats.watch_collector():
+            await _until(stop, tasks)
     finally:
         await _end(parts, tasks)
 

@@ -1,10 +1,13 @@
-"""What the predictor says of itself: rates, tick-to-signal times, times of the stages.
+"""What the predictor says of itself: rates, tick-to-signal times, times of stages and pauses.
 
 Times are wall time inside this process, from the arrival of the message that held the tick to the
 frame's hand-over to the feed, kept over a sliding window of ten to twenty seconds.
 """
 
+import gc
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,8 +17,6 @@ from relentless.serving.pipeline import StageTimes
 STAGES = ("prepare", "features", "inference", "finish")
 _WINDOW_S = 10.0
 SHOWN_S = 1.0
-_SAMPLE = 16
-"""Stages are timed in one step of so many."""
 _BUCKETS = 32 * 34
 """Up to 2 ** 38 ns, four and a half minutes."""
 
@@ -61,7 +62,8 @@ class Stats:
         self.signals = 0
         self._latency = _Window()
         self._stages = [_Window() for _ in STAGES]
-        self._steps = 0
+        self._pauses = _Window()
+        self._paused_at = 0
         self._turned = time.monotonic()
         self._rate_at = time.monotonic()
         self._rate_ticks = 0
@@ -69,13 +71,15 @@ class Stats:
         self._shown: dict[str, Any] = {}
         self._shown_at = 0.0
 
-    def step(self, ticks: int, signals: int, waited_ns: int, times: StageTimes) -> None:
-        """Note one step: how many ticks, how many signals, and how long the oldest tick took."""
+    def step(self, ticks: int, signals: int, waited_ns: int, times: StageTimes | None) -> None:
+        """Note one step: how many ticks, how many signals, and how long the oldest tick took.
+
+        ``times`` are those of its stages, where they were taken.
+        """
         self.ticks += ticks
         self.signals += signals
         self._latency.record(waited_ns, ticks)
-        self._steps += 1
-        if self._steps % _SAMPLE == 1:
+        if times is not None:
             for window, start, end in zip(self._stages, times, times[1:], strict=False):
                 window.record(end - start)
 
@@ -84,7 +88,7 @@ class Stats:
         now = time.monotonic()
         if now - self._turned > _WINDOW_S:
             self._turned = now
-            for window in (self._latency, *self._stages):
+            for window in (self._latency, self._pauses, *self._stages):
                 window.turn()
         if now - self._rate_at >= 0.5:
             self._rate = (self.ticks - self._rate_ticks) / (now - self._rate_at)
@@ -98,11 +102,31 @@ class Stats:
             **self._shown,
         }
 
+    @contextmanager
+    def watch_collector(self) -> Iterator[None]:
+        """Note every pause of Python's garbage collector meanwhile."""
+        gc.callbacks.append(self._collector)
+        try:
+            yield
+        finally:
+            gc.callbacks.remove(self._collector)
+
+    def _collector(self, phase: str, _info: dict[str, int]) -> None:
+        now = time.perf_counter_ns()
+        if phase == "start":
+            self._paused_at = now
+        else:
+            self._pauses.record(now - self._paused_at)
+
     def _times(self) -> dict[str, Any]:
-        p50, p99 = self._latency.percentiles_us(50.0, 99.0)
-        stages = [window.percentiles_us(50.0)[0] for window in self._stages]
+        p50, p99, p999, longest = self._latency.percentiles_us(50.0, 99.0, 99.9, 100.0)
+        stages = [window.percentiles_us(50.0, 99.0) for window in self._stages]
         return {
             "p50_us": p50,
             "p99_us": p99,
-            "stages_p50_us": dict(zip(STAGES, stages, strict=True)),
+            "p99_9_us": p999,
+            "max_us": longest,
+            "stages_p50_us": {name: at[0] for name, at in zip(STAGES, stages, strict=True)},
+            "stages_p99_us": {name: at[1] for name, at in zip(STAGES, stages, strict=True)},
+            "collector_max_us": self._pauses.percentiles_us(100.0)[0],
         }

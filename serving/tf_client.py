@@ -27,6 +27,8 @@ from relentless.serving.tf_protos import (
 )
 
 LABELS = ("stable", "canary")
+UNEQUAL = "input tensors must have equal 0th-dimension size"
+"""What a server that batches says to one bias for many rows; it takes one for each."""
 ATTEMPTS = 4
 """At most, for UNAVAILABLE."""
 AVAILABLE = 30
@@ -99,6 +101,7 @@ class TfServingPredictor:
         self.model = model
         self.timeout_s = timeout_s
         self._names = names
+        self._repeats = False
         self._channel = channel or grpc.insecure_channel(address, options=OPTIONS)
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
@@ -184,8 +187,17 @@ class TfServingPredictor:
             ModelRejected: wrong shape, or a version that serves no longer.
             ModelInvalid: an answer without the heads.
         """
-        inputs = {"features": features, "bias": context.bias[None]}
-        return _heads(self.run("predict_folded", inputs, context.version), len(features))
+        repeats = self._repeats
+        rows = len(features) if repeats else 1
+        inputs = {"features": features, "bias": np.tile(context.bias, (rows, 1))}
+        try:
+            outputs = self.run("predict_folded", inputs, context.version)
+        except ModelRejected as error:
+            if repeats or UNEQUAL not in str(error):
+                raise
+            self._repeats = True
+            return self.predict(features, context)
+        return _heads(outputs, len(features))
 
     def run(
         self, signature: str, inputs: Mapping[str, Array], version: int | None = None

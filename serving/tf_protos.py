@@ -70,3 +70,4 @@ with _stand_in():
     meta_graph_pb2 = _load("tensorflow.core.protobuf.meta_graph_pb2")
     saved_model_pb2 = _load("tensorflow.core.protobuf.saved_model_pb2")
     tensor_pb2 = _load("tensorflow.core.framework.tensor_pb2")
+    types_pb2 = _load("tensorflow.core.framework.types_pb2")

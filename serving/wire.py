@@ -77,6 +77,16 @@ def _crc_words(row: U4) -> np.uint32:
 
 
 @compiled
+def crc_after(before: np.uint32, number: np.uint64) -> np.uint32:
+    """Go on from a CRC-32C with a number's 8 big-endian bytes."""
+    crc = np.uint32(~before)
+    for k in range(8):
+        byte = np.uint32((number >> np.uint64(56 - 8 * k)) & np.uint64(0xFF))
+        crc = _CRC[0, (crc ^ byte) & np.uint32(0xFF)] ^ (crc >> np.uint32(8))
+    return np.uint32(~crc)
+
+
+@compiled
 def decode_ticks(words: U8, columns: U8, symbol: I8, conditions: U4) -> None:
     """Turn packed ticks into native columns.
 

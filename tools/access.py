@@ -58,6 +58,7 @@ RESOURCES: Final[Mapping[str, frozenset[Role]]] = {
     "signals://": _CONSUMERS,
     "symbols://": _ALL,
     "audit://": frozenset({Role.OPERATOR}),
+    "ui://relentless/board": _ALL,
 }
 """Every resource by the start of its URI. An inbox is its owner's alone."""
 

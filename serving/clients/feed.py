@@ -14,6 +14,7 @@ handed to it as an event: a new session, frames that are lost for good, a cut li
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -91,6 +92,7 @@ class FeedClient:
         session: the session that ``next_sequence`` belongs to; "" is whichever runs.
         next_sequence: the first signal wanted; 0 is live only.
         idle_s: wall seconds of silence after which the link counts as cut.
+        tls: where the feed has TLS: ``TlsSettings.calling``'s context.
     """
 
     def __init__(
@@ -101,11 +103,13 @@ class FeedClient:
         session: str = "",
         next_sequence: int = 0,
         idle_s: float = 5.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         host, _, port = address.rpartition(":")
         self._host, self._port = host, int(port)
         self._credential = credential
         self._idle_s = idle_s
+        self._tls = tls
         self._writer: asyncio.StreamWriter | None = None
         self._asked = 0
         self._moved = False
@@ -187,7 +191,7 @@ class FeedClient:
             with attempt:
                 async with asyncio.timeout(self._idle_s):
                     reader, self._writer = await asyncio.open_connection(
-                        self._host, self._port, limit=_CHUNK
+                        self._host, self._port, limit=_CHUNK, ssl=self._tls
                     )
         if self._writer is None:
             raise Unavailable("the feed's link was closed while it opened")

@@ -5,6 +5,7 @@ session: entering it sends nothing, and it goes on by itself when the hub was re
 typed errors come back as the same classes of ``proto.errors``.
 """
 
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import date, datetime
@@ -47,19 +48,30 @@ class HubClient:
         credential: str,
         *,
         timeout_s: float = 30.0,
+        tls: ssl.SSLContext | None = None,
         memory: HeadMemory | None = None,
     ) -> None:
+        """Take the address and the key.
+
+        Args:
+            url: the hub's MCP endpoint.
+            credential: this caller's key.
+            timeout_s: how long an answer may take.
+            tls: ``HubSettings.calling``'s, for an https address.
+            memory: of the newest message that the hub acknowledged; by default this client's alone.
+        """
         self.memory = memory or HeadMemory()
         self._url = url
         self._credential = credential
         self._timeout_s = timeout_s
+        self._tls = tls
         self._stack = AsyncExitStack()
         self._client: Client | None = None
 
     async def __aenter__(self) -> Self:
         """Get ready; nothing is sent yet."""
         http = await self._stack.enter_async_context(
-            steady_http(self._credential, timeout_s=self._timeout_s)
+            steady_http(self._credential, timeout_s=self._timeout_s, tls=self._tls)
         )
         transport = streamable_http_client(self._url, http_client=http)
         self._client = await self._stack.enter_async_context(
@@ -264,20 +276,22 @@ class HubClient:
         return self._client
 
 
-def steady_http(credential: str, *, timeout_s: float = 30.0) -> httpx2.AsyncClient:
+def steady_http(
+    credential: str, *, timeout_s: float = 30.0, tls: ssl.SSLContext | None = None
+) -> httpx2.AsyncClient:
     """Give an HTTP client for the SDK's transport that outlives the hub's absence."""
     return httpx2.AsyncClient(
         headers={"authorization": f"Bearer {credential}"},
         timeout=httpx2.Timeout(timeout_s, read=None),
-        transport=_Steady(),
+        transport=_Steady(tls),
     )
 
 
 class _Steady(httpx2.AsyncBaseTransport):
     """HTTP whose failures are answers: the SDK's client gives up for good on an exception here."""
 
-    def __init__(self) -> None:
-        self._inner = httpx2.AsyncHTTPTransport()
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        self._inner = httpx2.AsyncHTTPTransport(verify=True if tls is None else tls)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         try:

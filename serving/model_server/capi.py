@@ -14,6 +14,7 @@ from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from typing import Any
 
 from relentless.proto.errors import ModelUnavailable
+from relentless.serving.model_server.pages import release
 from relentless.serving.tf_protos import config_pb2, tensorflow_folder
 
 LIBRARY = "libtensorflow_cc.2.dylib" if sys.platform == "darwin" else "libtensorflow_cc.so.2"
@@ -116,6 +117,7 @@ def library() -> Any:
             function = getattr(tf, name)
             function.restype, function.argtypes = result, arguments
         _touch_devices(tf)
+    release("libtensorflow")
     return tf
 
 

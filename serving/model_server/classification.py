@@ -1,45 +1,62 @@
-"""Classify on one loaded version: ``tf.Example`` records in, labelled scores out.
+"""Classify on one loaded version: ``tf.Example`` records in, labelled scores out. Pure.
 
-TensorFlow Serving hands the examples as serialized strings to the signature's input ``inputs``;
-parsing them is the graph's work. A signature that takes numbers there answers what its session
-says, here as there, and is reached by Predict.
+A signature that takes numbers as its input ``inputs`` answers what its session says, here as in
+TensorFlow Serving, and is reached by Predict.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from relentless.serving.model_server.capi import TFError
+from relentless.serving.model_server.codes import FAILED_PRECONDITION, INVALID_ARGUMENT
+from relentless.serving.model_server.examples import (
+    CLASSIFY,
+    check_method,
+    dtype_name,
+    examples,
+    shape_text,
+    signature_of,
+)
 from relentless.serving.model_server.servable import Session
 from relentless.serving.tensor_proto import FLOAT, STRING, RawTensor
 
-INVALID_ARGUMENT, FAILED_PRECONDITION = 3, 9
 
+def classify(
+    session: Session,
+    request: Any,
+    result: Any,
+    *,
+    check: bool = False,
+    timeout_s: float | None = None,
+) -> None:
+    """Fill a ``ClassificationResult``.
 
-def classify(session: Session, request: Any, result: Any) -> str:
-    """Fill a ``ClassificationResult``; give the name of the signature that ran.
+    Args:
+        session: what runs the model.
+        request: a ``ClassificationRequest``.
+        result: the message to fill.
+        check: refuse signatures of another method.
+        timeout_s: how long the session may run.
 
     Raises:
         TFError: a request that the signature refuses, or what the session says.
     """
-    name = request.model_spec.signature_name or "serving_default"
-    if (signature := session.signatures.get(name)) is None:
-        raise TFError(INVALID_ARGUMENT, f"No signature was found with the name: {name}")
-    fetches = _check(signature)
-    examples = _examples(request.input)
-    feed = RawTensor(STRING, (len(examples),), examples)
-    outputs = session.run(
-        {signature.inputs["inputs"].name: feed},
-        [signature.outputs[alias].name for alias in fetches],
-    )
-    tables = dict(zip(fetches, outputs, strict=True))
-    for alias, table in tables.items():
-        _check_table(alias, table, len(examples))
-    _fill(result, tables.get("classes"), tables.get("scores"), len(examples))
-    return name
+    signature = signature_of(session.signatures, request.model_spec.signature_name)
+    feed, fetches = prepare(signature, check=check)
+    serialized = examples(request.input)
+    tensors = session.run({feed: serialized}, fetches, timeout_s)
+    tables = dict(zip(fetches, tensors, strict=True))
+    fill(signature, len(serialized.data), tables, result)
 
 
-def _check(signature: Any) -> list[str]:
+def prepare(signature: Any, *, check: bool) -> tuple[str, list[str]]:
+    """Give the tensor to feed and those to fetch.
+
+    Raises:
+        TFError: this is no signature to classify by.
+    """
+    if check:
+        check_method("classification", signature, CLASSIFY)
     if len(signature.inputs) != 1:
         raise TFError(INVALID_ARGUMENT, "Expected one input Tensor.")
     if len(signature.outputs) not in (1, 2):
@@ -52,66 +69,66 @@ def _check(signature: Any) -> list[str]:
             FAILED_PRECONDITION,
             f"No classification inputs found in SignatureDef: {signature}",
         )
-    fetches = [alias for alias in ("classes", "scores") if alias in signature.outputs]
+    fetches = [
+        signature.outputs[alias].name
+        for alias in ("classes", "scores")
+        if alias in signature.outputs
+    ]
     if not fetches:
         raise TFError(
             FAILED_PRECONDITION,
             'Expected classification signature outputs to contain at least one of "classes" or '
             f'"scores". Signature was: {signature}',
         )
-    return fetches
+    return signature.inputs["inputs"].name, fetches
 
 
-def _examples(given: Any) -> list[bytes]:
-    kind = given.WhichOneof("kind")
-    if kind == "example_list":
-        serialized = [item.SerializeToString() for item in given.example_list.examples]
-    elif kind == "example_list_with_context":
-        context = given.example_list_with_context.context.SerializeToString()
-        # Serialized messages that follow each other read as one merged message.
-        listed = given.example_list_with_context.examples
-        serialized = [context + item.SerializeToString() for item in listed]
-    else:
-        serialized = []
-    if not serialized:
-        raise TFError(INVALID_ARGUMENT, "Input is empty")
-    return serialized
+def fill(signature: Any, rows: int, tables: Mapping[str, RawTensor], result: Any) -> None:
+    """Fill a ``ClassificationResult`` from the tensors that were fetched.
 
-
-def _check_table(alias: str, table: RawTensor, rows: int) -> None:
-    wanted, word = (STRING, "DT_STRING") if alias == "classes" else (FLOAT, "DT_FLOAT")
-    if len(table.shape) != 2:
-        raise TFError(
-            INVALID_ARGUMENT,
-            f"Expected Tensor shape: [batch_size num_classes] but got {list(table.shape)}",
-        )
-    if table.dtype != wanted:
-        raise TFError(
-            INVALID_ARGUMENT, f"Expected {alias} Tensor of {word}. Got: type {table.dtype}"
-        )
-    if table.shape[0] != rows:
-        raise TFError(
-            INVALID_ARGUMENT,
-            f"Expected {alias} output batch size of {rows}. Got: {table.shape[0]}",
-        )
-
-
-def _fill(result: Any, classes: RawTensor | None, scores: RawTensor | None, rows: int) -> None:
-    labels = classes.array() if classes else None
-    values = scores.array() if scores else None
+    Raises:
+        TFError: a tensor of another shape or type than this method answers.
+    """
+    found = {
+        alias: tables[signature.outputs[alias].name]
+        for alias in ("classes", "scores")
+        if alias in signature.outputs
+    }
+    for alias, table in found.items():
+        _check_table(alias, table, rows)
+    labels = found["classes"].array() if "classes" in found else None
+    values = found["scores"].array() if "scores" in found else None
     if labels is not None and values is not None and labels.shape[1] != values.shape[1]:
         raise TFError(
             INVALID_ARGUMENT,
             "Tensors class and score should match in dim_size(1). "
             f"Got {labels.shape[1]} vs. {values.shape[1]}",
         )
-    table = labels if labels is not None else values
-    width = 0 if table is None else table.shape[1]
-    for row, column in np.ndindex(rows, width):
-        if column == 0:
-            entry = result.classifications.add()
-        cell = entry.classes.add()
-        if labels is not None:
-            cell.label = bytes(labels[row, column]).decode("utf-8", "replace")
-        if values is not None:
-            cell.score = float(values[row, column])
+    width = next(iter(found.values())).shape[1]
+    for row in range(rows):
+        entry = result.classifications.add()
+        for column in range(width):
+            cell = entry.classes.add()
+            if labels is not None:
+                cell.label = bytes(labels[row, column]).decode("utf-8", "replace")
+            if values is not None:
+                cell.score = float(values[row, column])
+
+
+def _check_table(alias: str, table: RawTensor, rows: int) -> None:
+    if len(table.shape) != 2:
+        raise TFError(
+            INVALID_ARGUMENT,
+            "Expected Tensor shape: [batch_size num_classes] but got " + shape_text(table.shape),
+        )
+    wanted = STRING if alias == "classes" else FLOAT
+    if table.dtype != wanted:
+        raise TFError(
+            INVALID_ARGUMENT,
+            f"Expected {alias} Tensor of {dtype_name(wanted)}. Got: {dtype_name(table.dtype)}",
+        )
+    if table.shape[0] != rows:
+        raise TFError(
+            INVALID_ARGUMENT,
+            f"Expected {alias} output batch size of {rows}. Got: {table.shape[0]}",
+        )

@@ -1,29 +1,35 @@
 """What the server serves: TensorFlow Serving's ``ModelServerConfig`` read into plain objects.
 
 The file ``configs/tfserving/models.config`` is the one that a ``tensorflow/serving`` container
-reads. Its base paths lie under the container's ``/models``; here they are moved under the model
-root of the settings, and nothing outside that root is ever served.
+reads. Its base paths lie under the container's ``/models``; with our own settings they are moved
+under the model root, and nothing outside that root is ever served. A server that was started by
+flags takes the paths as they are; a reload by a client stays under its root too.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import text_format
-
 from relentless.configs.settings import HERE
 from relentless.proto.errors import InvalidSettings
 from relentless.serving.model_server.capi import TFError
+from relentless.serving.model_server.codes import INVALID_ARGUMENT
+from relentless.serving.model_server.text_files import read_message
 from relentless.serving.model_server.versions import Policy
 from relentless.serving.tf_protos import model_server_config_pb2
 
 MODELS_CONFIG = HERE / "tfserving" / "models.config"
+MONITORING_CONFIG = HERE / "tfserving" / "monitoring.config"
 CONTAINER_ROOT = Path("/models")
 
-INVALID_ARGUMENT = 3
+PLATFORM = "tensorflow"
 
 LATEST = Policy()
+
+Place = Callable[[str, Path], Path]
+"""Says where a model's base path lies; raises TFError where it may not lie there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +42,16 @@ class ModelConfig:
     labels: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_config(path: Path, root: Path) -> tuple[ModelConfig, ...]:
-    """Read a model config file, with its base paths moved under ``root``.
+def read_config(path: Path, place: Place) -> tuple[ModelConfig, ...]:
+    """Read a model config file, with its base paths where ``place`` says.
 
     Raises:
         InvalidSettings: a file that does not parse, or that names something unservable.
     """
+    parsed = read_message(path, model_server_config_pb2.ModelServerConfig())
     try:
-        text = path.read_text(encoding="utf-8")
-        parsed = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-        return from_proto(parsed, root)
-    except (OSError, text_format.ParseError, TFError) as error:
+        return from_proto(parsed, place)
+    except TFError as error:
         raise InvalidSettings(f"{path}: {error}") from error
 
 
@@ -58,13 +63,13 @@ def declared_labels(folder: Path) -> dict[str, int]:
     Raises:
         InvalidSettings: the file does not parse, or declares no such model.
     """
-    for config in read_config(MODELS_CONFIG, folder.parent):
+    for config in read_config(MODELS_CONFIG, under(folder.parent)):
         if config.name == folder.name:
             return {k: v for k, v in config.labels.items() if (folder / str(v)).is_dir()}
     raise InvalidSettings(f"{MODELS_CONFIG} declares no model {folder.name}")
 
 
-def from_proto(config: Any, root: Path) -> tuple[ModelConfig, ...]:
+def from_proto(config: Any, place: Place) -> tuple[ModelConfig, ...]:
     """Check a ``ModelServerConfig`` message and give its models.
 
     Raises:
@@ -77,29 +82,109 @@ def from_proto(config: Any, root: Path) -> tuple[ModelConfig, ...]:
                 INVALID_ARGUMENT,
                 f"Illegal to list model {entry.name} multiple times in config list",
             )
+        if "://" in entry.base_path:
+            raise TFError(
+                INVALID_ARGUMENT,
+                f"Model {entry.name} lies at {entry.base_path}: only local folders are served here",
+            )
+        if not Path(entry.base_path).is_absolute():
+            raise TFError(
+                INVALID_ARGUMENT,
+                f"Expected model {entry.name} to have an absolute path or URI; "
+                f"got base_path()={entry.base_path}",
+            )
         models[entry.name] = ModelConfig(
             name=entry.name,
-            base=_base(entry.name, entry.base_path, root),
+            base=place(entry.name, Path(entry.base_path)),
             policy=_policy(entry.model_version_policy),
             labels=dict(entry.version_labels),
         )
+        _check_platform(entry)
     return tuple(models.values())
 
 
-def _base(name: str, given: str, root: Path) -> Path:
-    path = Path(given)
-    if not path.is_absolute():
+def under(root: Path) -> Place:
+    """Give the rule of our own settings: paths lie under a root, and ``/models`` is that root."""
+    root = root.resolve()
+
+    def place(name: str, given: Path) -> Path:
+        if not given.resolve().is_relative_to(root) and given.is_relative_to(CONTAINER_ROOT):
+            given = root / given.relative_to(CONTAINER_ROOT)
+        path = given.resolve()
+        if path == root:
+            raise _outside(name)
+        return within(root)(name, path)
+
+    return place
+
+
+def within(root: Path) -> Place:
+    """Give the rule of a reload: paths lie under a root, and stay as they are."""
+    root = root.resolve()
+
+    def place(name: str, given: Path) -> Path:
+        if not given.resolve().is_relative_to(root):
+            raise _outside(name)
+        return given
+
+    return place
+
+
+def anywhere(name: str, given: Path) -> Path:
+    """Take a path as it is: the rule of the file that the server was started with."""
+    return given
+
+
+def common_root(configs: Iterable[ModelConfig], fallback: Path) -> Path:
+    """Give the folder that holds every model's base path, or the fallback without models.
+
+    Where the folder above that one is closed to everybody else, it is the root: nobody else can
+    have put a model there.
+    """
+    parents = [str(config.base.resolve().parent) for config in configs]
+    if not parents:
+        return fallback
+    root = Path(os.path.commonpath(parents))
+    try:
+        above = root.parent.stat()
+    except OSError:
+        return root
+    closed = above.st_uid == os.getuid() and not above.st_mode & 0o077
+    return root.parent if closed and root.parent != Path.home() else root
+
+
+def _outside(name: str) -> TFError:
+    return TFError(
+        INVALID_ARGUMENT,
+        f"Model {name} lies outside the model root; a server that is to serve it is started with "
+        "another --model_root",
+    )
+
+
+def _check_platform(entry: Any) -> None:
+    if entry.model_type:
+        if entry.model_platform:
+            raise TFError(
+                INVALID_ARGUMENT,
+                "Illegal setting both ModelServerConfig::model_type (deprecated) and "
+                "ModelServerConfig::model_platform.",
+            )
+        if entry.model_type != model_server_config_pb2.TENSORFLOW:
+            raise TFError(
+                INVALID_ARGUMENT,
+                f"ModelServerConfig::model_type choice {entry.model_type} not supported.",
+            )
+    elif not entry.model_platform:
         raise TFError(
             INVALID_ARGUMENT,
-            f"Expected model {name} to have an absolute path or URI; got base_path()={given}",
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+            "ModelServerConfig::model_platform.",
         )
-    root = root.resolve()
-    if not path.resolve().is_relative_to(root) and path.is_relative_to(CONTAINER_ROOT):
-        path = root / path.relative_to(CONTAINER_ROOT)
-    path = path.resolve()
-    if not path.is_relative_to(root) or path == root:
-        raise TFError(INVALID_ARGUMENT, f"Model {name} lies outside the model root")
-    return path
+    elif entry.model_platform != PLATFORM:
+        raise TFError(
+            INVALID_ARGUMENT,
+            f"Model {entry.name} requests unsupported platform {entry.model_platform}",
+        )
 
 
 def _policy(policy: Any) -> Policy:

@@ -6,23 +6,29 @@ gRPC (``services.py``) and REST stand above and add nothing to an answer. Below:
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.classification import classify
-from relentless.serving.model_server.config import from_proto
+from relentless.serving.model_server.codes import INVALID_ARGUMENT
+from relentless.serving.model_server.config import Place, from_proto
+from relentless.serving.model_server.examples import DEFAULT_SIGNATURE
 from relentless.serving.model_server.manager import Manager
+from relentless.serving.model_server.metrics import Metrics
+from relentless.serving.model_server.multi_inference import multi_inference
 from relentless.serving.model_server.prediction import predict
-from relentless.serving.model_server.servable import Servable
+from relentless.serving.model_server.regression import regress
+from relentless.serving.model_server.servable import Servable, Session
+from relentless.serving.model_server.timed import TimedSession, count_examples
 from relentless.serving.tf_protos import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
     model_management_pb2,
+    regression_pb2,
 )
-
-INVALID_ARGUMENT, UNIMPLEMENTED = 3, 12
 
 SIGNATURE_FIELD = "signature_def"
 
@@ -30,49 +36,114 @@ Method = Callable[[Any], Any]
 """A request message in, a response message out; raises TFError."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """How answers are given."""
+
+    content: bool = False
+    """Predict answers in ``tensor_content`` instead of typed fields."""
+    check_methods: bool = False
+    """Signatures of another method are refused."""
+
+
 class Core:
     """The methods of PredictionService and ModelService. Safe for concurrent use.
 
-    Every method raises ``TFError`` with TensorFlow Serving's code and words.
+    Every method raises ``TFError`` with TensorFlow Serving's code and words. ``timeout_s`` is what
+    is left of the caller's time.
     """
 
-    def __init__(self, manager: Manager, root: Path, *, labels_ahead: bool) -> None:
+    def __init__(
+        self,
+        manager: Manager,
+        place: Place,
+        answering: Answering = Answering(),
+        metrics: Metrics | None = None,
+    ) -> None:
         self._manager = manager
-        self._root = root
-        self._labels_ahead = labels_ahead
+        self._metrics = metrics
+        self._place = place
+        self._answering = answering
 
-    def find(self, request: Any) -> AbstractContextManager[Servable]:
-        """Lend the version that a request's model_spec asks for."""
-        if not request.HasField("model_spec"):
-            raise TFError(INVALID_ARGUMENT, "Missing ModelSpec")
-        spec = request.model_spec
+    def find(self, spec: Any) -> AbstractContextManager[Servable]:
+        """Lend the version that a ``ModelSpec`` asks for."""
         if not spec.name:
             raise TFError(INVALID_ARGUMENT, "ModelSpec has no name specified.")
-        version = spec.version.value if spec.HasField("version") else None
-        return self._manager.use(spec.name, version, spec.version_label)
+        choice = spec.WhichOneof("version_choice")
+        version = spec.version.value if choice == "version" else None
+        label = spec.version_label if choice == "version_label" else None
+        return self._manager.use(spec.name, version, label)
 
-    def predict(self, request: Any) -> Any:
+    def predict(self, request: Any, timeout_s: float | None = None) -> Any:
         """Run a signature on tensors."""
-        with self.find(request) as found:
-            return predict(found.session, request, found.version)
+        with self.find(_spec(request)) as found:
+            return predict(
+                self._session(found, "Predict"),
+                request,
+                found.version,
+                content=self._answering.content,
+                check=self._answering.check_methods,
+                timeout_s=timeout_s,
+            )
 
-    def classify(self, request: Any) -> Any:
+    def classify(self, request: Any, timeout_s: float | None = None) -> Any:
         """Run a classification signature on ``tf.Example`` records."""
-        with self.find(request) as found:
-            response = classification_pb2.ClassificationResponse()
-            name = classify(found.session, request, response.result)
+        return self._by_examples(
+            "Classify", classify, request, classification_pb2.ClassificationResponse(), timeout_s
+        )
+
+    def regress(self, request: Any, timeout_s: float | None = None) -> Any:
+        """Run a regression signature on ``tf.Example`` records."""
+        return self._by_examples(
+            "Regress", regress, request, regression_pb2.RegressionResponse(), timeout_s
+        )
+
+    def _by_examples(
+        self, api: str, method: Any, request: Any, response: Any, timeout_s: float | None
+    ) -> Any:
+        with self.find(_spec(request)) as found:
+            response.result.SetInParent()
+            method(
+                self._session(found, api),
+                request,
+                response.result,
+                check=self._answering.check_methods,
+                timeout_s=timeout_s,
+            )
+            self._count_examples(found, request)
             response.model_spec.name = found.name
-            response.model_spec.signature_name = name
+            response.model_spec.signature_name = (
+                request.model_spec.signature_name or DEFAULT_SIGNATURE
+            )
             response.model_spec.version.value = found.version
             return response
 
-    def regress(self, request: Any) -> Any:
-        """Refuse: no regression signature is served."""
-        raise TFError(UNIMPLEMENTED, "Regress is not served here; use Predict")
+    def multi_inference(self, request: Any, timeout_s: float | None = None) -> Any:
+        """Run several signatures of one model on the same records; the first names the version."""
+        response = inference_pb2.MultiInferenceResponse()
+        spec = next((task.model_spec for task in request.tasks), None)
+        if spec is None:
+            raise TFError(INVALID_ARGUMENT, "ModelSpec has no name specified.")
+        with self.find(spec) as found:
+            multi_inference(
+                self._session(found, "MultiInference"),
+                request,
+                found.version,
+                response,
+                check=self._answering.check_methods,
+                timeout_s=timeout_s,
+            )
+            self._count_examples(found, request)
+            return response
 
-    def multi_inference(self, request: Any) -> Any:
-        """Refuse, as ``regress`` does."""
-        raise TFError(UNIMPLEMENTED, "MultiInference is not served here; use Predict")
+    def _session(self, found: Servable, api: str) -> Session:
+        if self._metrics is None:
+            return found.session
+        return TimedSession(found.session, self._metrics, found.name, api)
+
+    def _count_examples(self, found: Servable, request: Any) -> None:
+        if self._metrics is not None:
+            self._metrics.examples(found.name, count_examples(request.input))
 
     def metadata(self, request: Any) -> Any:
         """Give a version's signatures."""
@@ -86,7 +157,7 @@ class Core:
         for name in request.metadata_field:
             if name != SIGNATURE_FIELD:
                 raise TFError(INVALID_ARGUMENT, f"Metadata field {name} is not supported")
-        with self.find(request) as found:
+        with self.find(request.model_spec) as found:
             signatures = get_model_metadata_pb2.SignatureDefMap()
             for name, signature in found.session.signatures.items():
                 signatures.signature_def[name].CopyFrom(signature)
@@ -117,6 +188,13 @@ class Core:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported",
             )
-        configs = from_proto(request.config, self._root)
-        self._manager.configure(configs, labels_ahead=self._labels_ahead)
-        return model_management_pb2.ReloadConfigResponse()
+        self._manager.configure(from_proto(request.config, self._place))
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.SetInParent()
+        return response
+
+
+def _spec(request: Any) -> Any:
+    if not request.HasField("model_spec"):
+        raise TFError(INVALID_ARGUMENT, "Missing ModelSpec")
+    return request.model_spec

@@ -8,21 +8,44 @@ from collections.abc import Iterable
 from typing import Any
 
 from relentless.serving.model_server.capi import TFError
+from relentless.serving.model_server.codes import (
+    FAILED_PRECONDITION,
+    INTERNAL,
+    INVALID_ARGUMENT,
+)
+from relentless.serving.model_server.examples import (
+    CLASSIFY,
+    DEFAULT_SIGNATURE,
+    PREDICT,
+    REGRESS,
+)
 from relentless.serving.model_server.servable import Session
 from relentless.serving.tensor_proto import RawTensor, TensorError, pack, unpack
 from relentless.serving.tf_protos import predict_pb2
-
-DEFAULT_SIGNATURE = "serving_default"
-
-INVALID_ARGUMENT, FAILED_PRECONDITION = 3, 9
 
 
 def _listed(names: Iterable[str]) -> str:
     return ",".join(sorted(names))
 
 
-def predict(session: Session, request: Any, version: int) -> Any:
+def predict(
+    session: Session,
+    request: Any,
+    version: int,
+    *,
+    content: bool = False,
+    check: bool = False,
+    timeout_s: float | None = None,
+) -> Any:
     """Answer a ``PredictRequest`` with a ``PredictResponse``.
+
+    Args:
+        session: what runs the model.
+        request: the request.
+        version: the version that answers.
+        content: answer in ``tensor_content`` instead of typed fields.
+        check: refuse signatures of an unknown method.
+        timeout_s: how long the session may run.
 
     Raises:
         TFError: a request that the signature refuses, or what the session says.
@@ -30,15 +53,22 @@ def predict(session: Session, request: Any, version: int) -> Any:
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
     if (signature := session.signatures.get(name)) is None:
         raise TFError(FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
+    if check and signature.method_name not in (PREDICT, CLASSIFY, REGRESS):
+        raise TFError(
+            INTERNAL,
+            "Expected prediction signature method_name to be one of "
+            f"{{{PREDICT}, {CLASSIFY}, {REGRESS}}}. Was: {signature.method_name}",
+        )
     feeds = _feeds(signature, request)
     aliases = _outputs(signature, request)
-    results = session.run(feeds, [signature.outputs[alias].name for alias in aliases])
+    fetches = [signature.outputs[alias].name for alias in aliases]
+    results = session.run(feeds, fetches, timeout_s)
     response = predict_pb2.PredictResponse()
     response.model_spec.name = request.model_spec.name
     response.model_spec.signature_name = name
     response.model_spec.version.value = version
     for alias, tensor in zip(aliases, results, strict=True):
-        pack(tensor, into=response.outputs[alias])
+        pack(tensor, into=response.outputs[alias], content=content)
     return response
 
 

@@ -17,8 +17,13 @@ class Session(Protocol):
 
     signatures: dict[str, Any]
 
-    def run(self, feeds: Mapping[str, RawTensor], fetches: Sequence[str]) -> list[RawTensor]:
-        """Feed tensors by graph name and fetch others."""
+    def run(
+        self,
+        feeds: Mapping[str, RawTensor],
+        fetches: Sequence[str],
+        timeout_s: float | None = None,
+    ) -> list[RawTensor]:
+        """Feed tensors by graph name and fetch others, within a time where one is given."""
         ...
 
     def close(self) -> None:

@@ -1,8 +1,9 @@
-"""The gRPC services, as TensorFlow Serving registers them: PredictionService and ModelService.
+"""The gRPC services that TensorFlow Serving registers: PredictionService, ModelService, Profiler.
 
 Each method is thin: ``core.py`` answers, and a ``TFError`` becomes the status of the same number.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -11,6 +12,7 @@ import structlog
 
 from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.core import Core
+from relentless.serving.model_server.metering import MeteredCore
 from relentless.serving.tf_protos import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 log = structlog.get_logger(__name__)
@@ -25,6 +27,14 @@ def clipped(message: str) -> str:
     return message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + "...TRUNCATED"
 
 
+def run(method: Callable[..., Any], request: Any, context: grpc.ServicerContext) -> Any:
+    """Call a method within the caller's time; not at all where nobody waits any more."""
+    left = context.time_remaining()
+    if not context.is_active() or (left is not None and left <= 0):
+        _abort(context, grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline exceeded before the run")
+    return answer(functools.partial(method, timeout_s=left), request, context)
+
+
 def answer(method: Callable[[Any], Any], request: Any, context: grpc.ServicerContext) -> Any:
     """Call a method and abort with the status of the error that it raises."""
     try:
@@ -32,7 +42,7 @@ def answer(method: Callable[[Any], Any], request: Any, context: grpc.ServicerCon
     except TFError as error:
         _abort(context, _CODES.get(error.code, grpc.StatusCode.UNKNOWN), str(error))
     except Exception as error:
-        log.exception("request failed", method=getattr(method, "__name__", ""))
+        log.exception("request failed", method=repr(method))
         _abort(context, grpc.StatusCode.INTERNAL, f"{type(error).__name__} in the model server")
 
 
@@ -44,24 +54,24 @@ def _abort(context: grpc.ServicerContext, code: grpc.StatusCode, message: str) -
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
     """Inference, and what can be known of a model beforehand."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core | MeteredCore) -> None:
         self._core = core
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Run a signature on tensors."""
-        return answer(self._core.predict, request, context)
+        return run(self._core.predict, request, context)
 
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Run a classification signature on ``tf.Example`` records."""
-        return answer(self._core.classify, request, context)
+        return run(self._core.classify, request, context)
 
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Run a regression signature on ``tf.Example`` records."""
-        return answer(self._core.regress, request, context)
+        return run(self._core.regress, request, context)
 
     def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Run several signatures of one model on the same records."""
-        return answer(self._core.multi_inference, request, context)
+        return run(self._core.multi_inference, request, context)
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Give a version's signatures."""
@@ -81,3 +91,20 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore
     def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Serve what the request lists, and nothing else."""
         return answer(self._core.reload, request, context)
+
+
+def profiler() -> grpc.GenericRpcHandler:
+    """Give TensorFlow's ProfilerService, which says for every method that there is no profiler."""
+
+    def refuse(request: Any, context: grpc.ServicerContext) -> Any:
+        _abort(
+            context,
+            grpc.StatusCode.UNIMPLEMENTED,
+            "this model server has no profiler; its metrics are served over REST",
+        )
+
+    handlers: dict[str, Any] = {
+        name: grpc.unary_unary_rpc_method_handler(refuse)
+        for name in ("Profile", "Monitor", "Terminate")
+    }
+    return grpc.method_handlers_generic_handler("tensorflow.ProfilerService", handlers)

@@ -51,9 +51,9 @@ class Standing(NamedTuple):
 
 
 class Action(NamedTuple):
-    """The next step for one model."""
+    """The next step for one model; ``replace`` loads a version again from another folder."""
 
-    kind: Literal["load", "unload"]
+    kind: Literal["load", "unload", "replace"]
     version: int
 
 
@@ -63,17 +63,16 @@ def scan(base: Path) -> dict[int, Path] | None:
     Other names are ignored, so a version can be written as ``.tmp-3`` and renamed when complete.
     """
     try:
-        children = sorted(base.iterdir())
+        return {
+            int(child.name): child
+            for child in sorted(base.iterdir())
+            if child.name.isascii()
+            and child.name.isdigit()
+            and int(child.name) <= MAX_VERSION
+            and child.is_dir()
+        }
     except OSError:
         return None
-    return {
-        int(child.name): child
-        for child in children
-        if child.name.isascii()
-        and child.name.isdigit()
-        and int(child.name) <= MAX_VERSION
-        and child.is_dir()
-    }
 
 
 def next_action(versions: Mapping[int, Standing]) -> Action | None:

@@ -15,14 +15,26 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from relentless.serving.model_server.capi import TFError
+from relentless.serving.model_server.classification import classify
+from relentless.serving.model_server.codes import (
+    DATA_LOSS,
+    FAILED_PRECONDITION,
+    INVALID_ARGUMENT,
+    UNIMPLEMENTED,
+)
+from relentless.serving.model_server.multi_inference import multi_inference
 from relentless.serving.model_server.prediction import predict
+from relentless.serving.model_server.regression import regress
 from relentless.serving.model_server.servable import Session
-from relentless.serving.tf_protos import prediction_log_pb2
+from relentless.serving.tf_protos import (
+    classification_pb2,
+    inference_pb2,
+    prediction_log_pb2,
+    regression_pb2,
+)
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_RECORDS = 1000
-
-FAILED_PRECONDITION, DATA_LOSS = 9, 15
 
 
 def masked_crc(data: bytes) -> int:
@@ -51,8 +63,26 @@ def records(path: Path) -> Iterator[bytes]:
         at += 16 + length
 
 
-def admit(session: Session, folder: Path, version: int, required: Collection[str]) -> int:
-    """Check and warm up a loaded version; give the number of warm-up requests that ran.
+def admit(
+    session: Session,
+    folder: Path,
+    version: int,
+    required: Collection[str],
+    *,
+    iterations: int = 1,
+    check: bool = False,
+    finite: bool = True,
+) -> int:
+    """Check and warm up a loaded version; give the number of warm-up requests that were read.
+
+    Args:
+        session: what runs the model.
+        folder: the SavedModel.
+        version: its number.
+        required: signatures that must be there.
+        iterations: how often each request runs; with 0 the file is not read.
+        check: refuse signatures of another method.
+        finite: refuse a version that answers a NaN or an infinity.
 
     Raises:
         TFError: why this version must not serve.
@@ -60,27 +90,48 @@ def admit(session: Session, folder: Path, version: int, required: Collection[str
     if missing := sorted(set(required) - set(session.signatures)):
         raise TFError(FAILED_PRECONDITION, f"signatures missing: {', '.join(missing)}")
     path, count = folder / WARMUP_FILE, 0
-    if not path.exists():
+    if iterations < 1 or not path.exists():
         return 0
     for record in records(path):
         count += 1
         if count > MAX_RECORDS:
-            raise TFError(FAILED_PRECONDITION, f"more than {MAX_RECORDS} warm-up requests")
-        _replay(session, record, version)
+            raise TFError(
+                INVALID_ARGUMENT,
+                f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {path}",
+            )
+        log = _parsed(record, path)
+        for _ in range(iterations):
+            for alias, tensor in _replay(session, log, version, check):
+                if finite:
+                    _check_finite(alias, log.predict_log.request.model_spec.signature_name, tensor)
     return count
 
 
-def _replay(session: Session, record: bytes, version: int) -> None:
+def _parsed(record: bytes, path: Path) -> Any:
     try:
-        log = prediction_log_pb2.PredictionLog.FromString(record)
+        return prediction_log_pb2.PredictionLog.FromString(record)
     except DecodeError as error:
-        raise TFError(DATA_LOSS, "a warm-up record is no PredictionLog") from error
-    if log.WhichOneof("log_type") != "predict_log":
-        return
-    request = log.predict_log.request
-    response = predict(session, request, version)
-    for alias, tensor in response.outputs.items():
-        _check_finite(alias, request.model_spec.signature_name, tensor)
+        raise TFError(INVALID_ARGUMENT, f"Failed to parse warmup record from {path}") from error
+
+
+def _replay(session: Session, log: Any, version: int, check: bool) -> list[tuple[str, Any]]:
+    """Run one record, and give the tensors that a Predict answered."""
+    kind = log.WhichOneof("log_type")
+    if kind == "predict_log":
+        request = log.predict_log.request
+        response = predict(session, request, version, check=check)
+        return list(response.outputs.items())
+    if kind == "classify_log":
+        result = classification_pb2.ClassificationResult()
+        classify(session, log.classify_log.request, result, check=check)
+    elif kind == "regress_log":
+        regress(session, log.regress_log.request, regression_pb2.RegressionResult(), check=check)
+    elif kind == "multi_inference_log":
+        response = inference_pb2.MultiInferenceResponse()
+        multi_inference(session, log.multi_inference_log.request, version, response, check=check)
+    elif kind == "session_run_log":
+        raise TFError(UNIMPLEMENTED, "Unsupported log_type for warmup: session_run_log")
+    return []
 
 
 def _check_finite(alias: str, signature: str, tensor: Any) -> None:

@@ -219,6 +219,7 @@ def ports(plan: Plan) -> list[int]:
         chosen.predictor.grpc_port,
         chosen.predictor.feed_port,
         int(chosen.model_server.address.rpartition(":")[2]),
+        chosen.model_server.rest_port,
     ]
 
 

@@ -48,4 +48,5 @@ def test_the_ports_are_those_of_the_settings() -> None:
         settings.predictor.grpc_port,
         settings.predictor.feed_port,
         int(settings.model_server.address.rpartition(":")[2]),
+        settings.model_server.rest_port,
     }

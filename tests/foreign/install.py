@@ -12,21 +12,21 @@ class Absent(Exception):
     """What is needed is not on this machine."""
 
 
-def install() -> None:
-    """Install the packages where they are not there yet, running no script of theirs.
+def install(folder: Path = HERE) -> None:
+    """Install a folder's packages where they are not there yet, running no script of theirs.
 
     Raises:
         Absent: no node, no npm, or npm failed.
     """
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
-        raise Absent("no node and npm here: the foreign clients cannot run")
-    installed, lock = MODULES / ".package-lock.json", HERE / "package-lock.json"
+        raise Absent("no node and npm here: what comes from npm cannot run")
+    installed, lock = folder / "node_modules/.package-lock.json", folder / "package-lock.json"
     if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
         return
     command = [npm, "ci", "--ignore-scripts", "--no-progress", "--loglevel=error"]
     done = subprocess.run(
-        command, cwd=HERE, capture_output=True, text=True, timeout=280, check=False
+        command, cwd=folder, capture_output=True, text=True, timeout=280, check=False
     )
     if done.returncode != 0:
         raise Absent(f"npm ci failed: {done.stderr.strip()[-300:]}")

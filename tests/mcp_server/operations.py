@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import httpx
 
+from relentless.mcp_server.apps import BOARD
 from relentless.mcp_server.resources import LISTED, TEMPLATES
 from relentless.proto.feed import Kind, Login, PacketReader
 from relentless.proto.feed import unpack_reason as reason
@@ -146,7 +147,8 @@ def operations() -> list[Operation]:
         Operation("publish on another topic", writers, _tool("publish_context", across), ""),
         Operation("register as itself", writers, _tool("register_agent", as_other), OWNER),
     ]
-    for uri in [resource.uri for resource in LISTED] + [each.uri_template for each in TEMPLATES]:
+    listed = [*(resource.uri for resource in LISTED), *(each.uri_template for each in TEMPLATES)]
+    for uri in [*listed, BOARD]:
         for mark, value in EXAMPLE.items():
             uri = uri.replace(mark, value)
         start = next(start for start in RESOURCES if uri.startswith(start))

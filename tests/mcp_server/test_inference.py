@@ -156,7 +156,7 @@ async def test_it_follows_the_feed_that_a_predictor_names_and_takes_its_share(
 
         symbols = {1: "SPY"}  # noqa: RUF012 - a stand-in
 
-        def __init__(self, address: str, credential: str) -> None:
+        def __init__(self, address: str, credential: str, tls: object) -> None:
             opened.put_nowait(address)
 
         async def __aenter__(self) -> "Flood":

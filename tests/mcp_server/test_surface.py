@@ -14,7 +14,7 @@ from relentless.tools.access import ACCESS
 from .helpers import client, news
 
 PINNED = Path(__file__).with_name("tools_list.json")
-DIGEST = "456a980543ec865f9803bea795525e4b780355b3211d9ab0320fa88000ffcf80"
+DIGEST = "5318c80ccf499a4928ff60fe94bfe0b2b9cfe5c04a9eb53126ace014b9b479ea"
 
 
 async def listed(hub: Hub, mode: str = "auto") -> list[dict[str, object]]:

@@ -1,22 +1,15 @@
 """The hub's listener: TLS, client certificates, and no key in the clear over a network."""
 
 import asyncio
-import ipaddress
 import os
 import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from relentless.configs.access import TlsSettings
 from relentless.configs.clock import ManualClock
@@ -25,58 +18,27 @@ from relentless.mcp_server.http import HttpServer, bind
 from relentless.mcp_server.server import build, serve
 from relentless.proto.errors import InvalidSettings
 from relentless.store.keys import local_credential
+from tests.certificates import family
 
 from .helpers import settings_for
-
-
-def name(of: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, of)])
-
-
-def certificate(
-    folder: Path, of: str, signer: tuple[x509.Certificate, Any] | None = None
-) -> tuple[x509.Certificate, Any]:
-    """Make ``<of>.pem`` and ``<of>.key``: an authority's, or one that it signed."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.now(UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name(of))
-        .issuer_name(signer[0].subject if signer else name(of))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(signer[1] if signer else key, hashes.SHA256())
-    )
-    (folder / f"{of}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / f"{of}.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return made, key
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An authority, a hub's and a client's certificate of it, and a stranger's."""
-    made = tmp_path_factory.mktemp("tls")
-    authority = certificate(made, "ca")
-    certificate(made, "hub", authority)
-    certificate(made, "client", authority)
-    certificate(made, "stranger")
-    return made
+    return family(tmp_path_factory.mktemp("tls"))
 
 
 def tls(folder: Path, *, mutual: bool = False) -> TlsSettings:
     ca = folder / "ca.pem" if mutual else None
-    return TlsSettings(cert=folder / "hub.pem", key=folder / "hub.key", client_ca=ca)
+    own = (folder / "client.pem", folder / "client.key") if mutual else (None, None)
+    return TlsSettings(
+        cert=folder / "hub.pem",
+        key=folder / "hub.key",
+        client_ca=ca,
+        own_cert=own[0],
+        own_key=own[1],
+    )
 
 
 @asynccontextmanager
@@ -137,8 +99,9 @@ async def test_with_an_authority_for_clients_only_its_certificates_get_in(
                     await http.get("/health")
 
 
+@pytest.mark.parametrize("mutual", [False, True])
 async def test_our_own_client_reaches_the_process_by_its_own_settings(
-    settings: Settings, folder: Path, tmp_path: Path
+    settings: Settings, folder: Path, tmp_path: Path, mutual: bool
 ) -> None:
     """The command line in its own process, trusting the authority by OpenSSL's variable."""
     file = tmp_path / "settings.json"
@@ -146,13 +109,15 @@ async def test_our_own_client_reaches_the_process_by_its_own_settings(
     listener = bind("127.0.0.1", 0)  # a free port
     port = listener.getsockname()[1]
     listener.close()
-    chosen = settings_for(settings.paths.state, tls=tls(folder), port=port)
+    chosen = settings_for(settings.paths.state, tls=tls(folder, mutual=mutual), port=port)
     file.write_text(chosen.dump())
     task = asyncio.create_task(serve(chosen, stop=stop))
     try:
         async with (
             asyncio.timeout(60),
-            httpx.AsyncClient(verify=trusting(folder), base_url=chosen.hub.base_url) as http,
+            httpx.AsyncClient(
+                verify=trusting(folder, "client"), base_url=chosen.hub.base_url
+            ) as http,
         ):
             while True:
                 try:

@@ -7,11 +7,15 @@ import pytest
 
 from relentless.models.context_vector import CONTEXT_VECTOR
 from relentless.models.datasets import Bars
+from relentless.models.export import export
 from relentless.models.feature_spec import TICK_FEATURES
 from relentless.models.manifest import GOLDEN, WEIGHTS, digests, load_manifest, verify
 from relentless.models.training import CHOOSE_UNTIL, FIT_UNTIL, assemble, silence, splits, train
 from relentless.models.weights import Weights, load_weights, shapes
 from relentless.proto.errors import InvalidInput, ModelInvalid
+from relentless.serving.model_server.versions import scan
+
+from .exported import by_grpc, by_rest, check_every_signature, served
 
 
 def small_bars():
@@ -134,3 +138,33 @@ def test_a_damaged_or_foreign_version_is_refused(trained):
 def test_training_without_the_macro_files_says_what_to_do(tmp_path):
     with pytest.raises(InvalidInput, match="FRED series as CSV"):
         train(tmp_path, tmp_path / "nowhere", 1)
+
+
+def test_what_was_trained_serves_over_grpc_and_rest_with_batching(trained):
+    folder = trained[0].folder
+    with served(folder.parent) as server:
+        assert server.manager.available(folder.parent.name) == [7]
+        check_every_signature(folder, by_grpc(server.address, folder.parent.name, 7))
+        check_every_signature(folder, by_rest(server.rest, folder.parent.name, 7))
+
+
+def test_a_version_appears_whole_or_not_at_all(trained, tmp_path, monkeypatch):
+    folder = trained[0].folder
+    weights, manifest = load_weights(folder / WEIGHTS), load_manifest(folder)
+    model = tmp_path / manifest.name
+    seen = []
+
+    def renamed(draft, final):
+        assert verify(draft).version == 7
+        seen.append((draft.name, final.name, scan(model)))
+        raise OSError("the power failed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("relentless.models.export.os.rename", renamed)
+        with pytest.raises(OSError, match="power failed"):
+            export(weights, manifest, tmp_path)
+    assert seen == [(".tmp-7", "7", {})]
+    assert scan(model) == {}
+    written = export(weights, manifest, tmp_path)
+    assert scan(model) == {7: written}
+    assert verify(written).files.keys() == manifest.files.keys()

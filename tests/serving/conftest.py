@@ -1,6 +1,7 @@
 """A model server with two versions, for the tests that hold it to its contract."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -12,15 +13,19 @@ from relentless.serving.model_server.versions import Policy
 from .saved_models import MODEL, random_weights, write_version
 
 
-@pytest.fixture(scope="session")
-def contract_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
-    """Versions 1 and 2; the label "next" names a version that is not there."""
-    root = tmp_path_factory.mktemp("models")
+def contract_server_in(root: Path) -> ModelServer:
+    """Serve versions 1 and 2; the label "next" names a version that is not there."""
     for number in (1, 2):
         write_version(root / MODEL, number, random_weights(number))
     labels = {"stable": 1, "canary": 2, "next": 3}
     config = ModelConfig(MODEL, root / MODEL, Policy("all"), labels)
-    running = serve("127.0.0.1:0", (config,), root)
+    return serve("127.0.0.1:0", (config,), root)
+
+
+@pytest.fixture(scope="session")
+def contract_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+    """One such server for every test that changes nothing there."""
+    running = contract_server_in(tmp_path_factory.mktemp("models"))
     yield running
     running.stop(0.1)
 

@@ -102,7 +102,7 @@ def new_lane(engine: Formula | None = None, warm: bool = True, **options: Any) -
     """Give a lane of eight symbols under a context; warm ones have seen their first ticks."""
     engine = engine or Formula()
     options.setdefault("symbols", 8)
-    lane = Lane(engine, lambda number, minute: (number * 7919 + minute) % 10_000, **options)
+    lane = Lane(engine, lambda number: SYMBOLS[(number - 1) % len(SYMBOLS)], **options)
     lane.use(activate(engine, context()))
     if warm:
         early = ticks(8 * 70, start_ns=OPEN_NS - 10**9)

@@ -69,6 +69,8 @@ class Graph:
         for key, value in attrs.items():
             if key == "value":
                 node.attr[key].tensor.CopyFrom(pack(value))
+            elif key == "shape" and value is None:
+                node.attr[key].shape.unknown_rank = True
             elif key == "shape":
                 node.attr[key].shape.SetInParent()
                 for size in value:
@@ -103,6 +105,32 @@ class Graph:
         for alias, node in outputs.items():
             info = signature.outputs[alias]
             info.name, info.dtype = f"{node}:0", STRING if alias == "classes" else FLOAT
+
+    def sign_as(
+        self, name: str, method: str, inputs: dict[str, str], outputs: dict[str, str]
+    ) -> Any:
+        """Sign by node names; types come from the nodes, shapes stay unknown."""
+        signature = self.meta.signature_def[name]
+        signature.method_name = method
+        types = {n.name: n.attr["dtype" if "dtype" in n.attr else "T"].type for n in self.nodes}
+        for side, tensors in ((signature.inputs, inputs), (signature.outputs, outputs)):
+            for alias, node in tensors.items():
+                info = side[alias]
+                info.name, info.dtype = f"{node}:0", types[node] or FLOAT
+                info.tensor_shape.unknown_rank = True
+        return signature
+
+    @property
+    def nodes(self) -> Any:
+        """The nodes so far."""
+        return self.meta.graph_def.node
+
+    def write(self, folder: Path) -> Path:
+        """Write the SavedModel; it appears in one step."""
+        made = folder.with_name(f".tmp-{folder.name}")
+        made.mkdir(parents=True)
+        (made / "saved_model.pb").write_bytes(self.saved.SerializeToString())
+        return made.rename(folder)
 
     def heads(self, w: Weights, hidden: str) -> dict[str, str]:
         deep = self.node("Relu", self.dense(hidden, w.w2, self.const(w.b2)))
@@ -151,15 +179,23 @@ def write_graph(folder: Path, w: Weights, leave_out: tuple[str, ...] = ()) -> No
 
 def write_warmup(folder: Path, rows: tuple[int, ...] = (1, 8)) -> None:
     """Write warm-up requests for ``predict_folded``."""
-    out = bytearray()
+    logs = []
     for n in rows:
         log = prediction_log_pb2.PredictionLog()
         request = log.predict_log.request
         request.model_spec.name = MODEL
         request.model_spec.signature_name = "predict_folded"
-        for alias, shape in (("features", (n, F)), ("bias", (1, HIDDEN))):
+        for alias, shape in (("features", (n, F)), ("bias", (n, HIDDEN))):
             tensor = RawTensor.of(np.full(shape, 0.5, np.float32))
             request.inputs[alias].CopyFrom(pack(tensor))
+        logs.append(log)
+    write_records(folder, logs)
+
+
+def write_records(folder: Path, logs: list[Any]) -> None:
+    """Write warm-up requests: a TFRecord file of ``PredictionLog`` messages."""
+    out = bytearray()
+    for log in logs:
         body = log.SerializeToString()
         head = struct.pack("<Q", len(body))
         out += (

@@ -1,8 +1,10 @@
 """The model server as a process of its own: up, asked, swapped and ended, from outside."""
 
+import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,17 +13,29 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from relentless.models.weights import Weights
 from relentless.proto.errors import InvalidSettings, ModelUnavailable
 from relentless.serving.model_server.config import ModelConfig
-from relentless.serving.model_server.main import ModelServer, require_local, serve
+from relentless.serving.model_server.listeners import require_local
+from relentless.serving.model_server.main import REQUIRED, ModelServer, serve
 from relentless.serving.model_server.versions import Policy
 from relentless.serving.tf_client import TfServingPredictor
 
-from .saved_models import MODEL, C, F, constant_weights, write_version
+from .saved_models import (
+    MODEL,
+    C,
+    F,
+    constant_weights,
+    write_graph,
+    write_manifest,
+    write_version,
+    write_warmup,
+)
 
 RUN = (
     "from relentless.configs.settings import Settings\n"
@@ -30,16 +44,19 @@ RUN = (
 )
 PATIENCE_S = 60.0
 
-Start = Callable[[str, Path], tuple[subprocess.Popen[str], dict[str, Any]]]
+Start = Callable[..., tuple[subprocess.Popen[str], dict[str, Any]]]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
-    def run(address: str, root: Path) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    def run(
+        address: str, root: Path, rest_port: int = 0
+    ) -> tuple[subprocess.Popen[str], dict[str, Any]]:
         env = os.environ | {
             "RELENTLESS_MODEL_SERVER__ADDRESS": address,
+            "RELENTLESS_MODEL_SERVER__REST_PORT": str(rest_port),
             "RELENTLESS_PATHS__MODELS": str(root),
         }
         with (tmp_path / "stderr").open("w") as stderr:
@@ -79,8 +96,15 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def test_it_announces_serves_and_ends_in_order(tmp_path: Path, start: Start) -> None:
     write_version(tmp_path / "models" / MODEL, 1, constant_weights(0.25))
-    process, ready = start("127.0.0.1:0", tmp_path / "models")
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        rest = held.getsockname()[1]
+    process, ready = start("127.0.0.1:0", tmp_path / "models", rest)
     assert ready["ready"] == "model-server"
+    with httpx.Client(base_url=f"http://{ready['rest']}", timeout=PATIENCE_S) as http:
+        state = http.get(f"/v1/models/{MODEL}").json()["model_version_status"][0]["state"]
+        metrics = http.get("/monitoring/prometheus/metrics").text
+    assert state == "AVAILABLE"
+    assert f'request_count{{model_name="{MODEL}"' in metrics
     assert ready["versions"] == [1]
     client = TfServingPredictor(ready["address"], MODEL, timeout_s=PATIENCE_S)
     assert client.labels() == {"stable": 1}
@@ -169,10 +193,60 @@ def test_an_address_that_is_taken_is_said(base: Path) -> None:
     server.stop(0.1)
 
 
+def not_a_number(base: Path, number: int, w: Weights) -> None:
+    w.b3[0] = np.nan
+    write_version(base, number, w)
+
+
+def of_another_shape(base: Path, number: int, w: Weights) -> None:
+    folder = write_version(base, number, w)
+    write_graph(folder, w._replace(w1_features=w.w1_features[: F - 1]))
+    write_manifest(folder, number)
+
+
+def without_a_signature(base: Path, number: int, w: Weights) -> None:
+    write_version(base, number, w, leave_out=("predict_folded",))
+
+
+def of_other_features(base: Path, number: int, w: Weights) -> None:
+    write_manifest(write_version(base, number, w), number, feature_digest="0" * 64)
+
+
+def damaged(base: Path, number: int, w: Weights) -> None:
+    graph = write_version(base, number, w) / "saved_model.pb"
+    data = bytearray(graph.read_bytes())
+    data[len(data) // 2] ^= 1
+    graph.write_bytes(bytes(data))
+
+
+def gone(base: Path, number: int, w: Weights) -> None:
+    folder = write_version(base, number, w)
+    (folder / "saved_model.pb").unlink()
+
+
+def slow(base: Path, number: int, w: Weights) -> None:
+    """It loads and answers, after a thousand warm-up requests: the one before serves meanwhile."""
+    folder = write_version(base, number, w)
+    write_warmup(folder, rows=(1,) * 1_000)
+    write_manifest(folder, number)
+
+
+BAD = (
+    not_a_number,
+    of_another_shape,
+    without_a_signature,
+    of_other_features,
+    damaged,
+    gone,
+)
+
+
 @pytest.mark.promise("P7")
 def test_versions_swap_under_load_and_no_request_fails(base: Path, soak: bool) -> None:
-    swaps = 300 if soak else 12
-    server = latest(base)
+    """Good, slow and six kinds of bad versions come by turns; only good ones ever answer."""
+    swaps = 300 if soak else 24
+    config = ModelConfig(MODEL, base)
+    server = serve("127.0.0.1:0", (config,), base.parent, REQUIRED)
     stop, failures = threading.Event(), list[BaseException]()
     seen: set[float] = set()
 
@@ -190,24 +264,26 @@ def test_versions_swap_under_load_and_no_request_fails(base: Path, soak: bool) -
     callers = [threading.Thread(target=ask) for _ in range(2)]
     for caller in callers:
         caller.start()
-    good = {0.1}
-    for number in range(2, swaps + 2):
+    good, newest = {0.1}, 1
+    turns = itertools.cycle([write_version, BAD[0], BAD[1], slow, BAD[2], BAD[3], BAD[4], BAD[5]])
+    for number, make in zip(range(2, swaps + 2), turns, strict=False):
         p_up = round(0.1 + 0.8 * number / (swaps + 2), 3)
-        weights = constant_weights(p_up)
-        if number % 3 == 0:
-            weights.b3[0] = np.nan
+        make(base, number, constant_weights(p_up))
+        server.manager.poll()
+        if make in BAD:
+            (told,) = server.manager.status(MODEL, number)
+            assert told.message, f"{make.__name__} was not refused"
         else:
             good.add(p_up)
-        write_version(base, number, weights)
-        server.manager.poll()
-        assert len(server.manager.available(MODEL)) == 1
+            newest = number
+        assert server.manager.available(MODEL) == [newest]
     stop.set()
     for caller in callers:
         caller.join(PATIENCE_S)
     server.stop(0.1)
     assert not failures
     assert seen <= good
-    assert len(seen) > 1
+    assert len(seen) > 2
 
 
 def test_calls_inside_it_finish_when_it_ends(base: Path) -> None:
@@ -224,6 +300,8 @@ def test_calls_inside_it_finish_when_it_ends(base: Path) -> None:
 
     caller = threading.Thread(target=ask)
     with server.manager.use(MODEL) as held:
+        # An answer is read before the server has let go of the version that gave it.
+        wait_for(lambda: held._users == 1)
         caller.start()
         entered.wait(PATIENCE_S)
         wait_for(lambda: held._users > 1 or bool(answers))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from relentless.serving.model_server.capi import TFError
-from relentless.serving.model_server.main import REQUIRED, load_version
+from relentless.serving.model_server.loading import Loading
+from relentless.serving.model_server.main import REQUIRED
 from relentless.serving.model_server.session import SavedModelSession
 from relentless.serving.model_server.warmup import WARMUP_FILE
 from relentless.serving.tensor_proto import DTYPES, RawTensor, TensorError, pack, unpack
@@ -78,11 +79,12 @@ def echo(folder: Path, dtype: int) -> SavedModelSession:
 @pytest.mark.parametrize("dtype", sorted(DTYPES))
 def test_every_carried_type_goes_in_and_comes_out(tmp_path: Path, dtype: int) -> None:
     session = echo(tmp_path / "echo", dtype)
-    array = np.array([[0, 1, 1], [1, 0, 1]], DTYPES[dtype])
-    answer = run(session, "echo", x=array)["y"]
+    sent = RawTensor(dtype, (2, 3), np.array([[0, 1, 1], [1, 0, 1]], DTYPES[dtype]).tobytes())
+    (answer,) = session.run({"in:0": sent}, ["n0:0"])
     session.close()
-    assert answer.dtype == array.dtype
-    np.testing.assert_array_equal(answer, array)
+    assert answer == sent
+    for content in (False, True):
+        assert unpack(pack(answer, content=content)) == sent
 
 
 def test_strings_of_any_length_go_in_and_come_out(tmp_path: Path) -> None:
@@ -91,6 +93,8 @@ def test_strings_of_any_length_go_in_and_come_out(tmp_path: Path) -> None:
     (answer,) = session.run({"in:0": RawTensor(STRING, (1, 3), values)}, ["n0:0"])
     session.close()
     assert answer == RawTensor(STRING, (1, 3), values)
+    for content in (False, True):
+        assert unpack(pack(answer, content=content)) == answer
 
 
 def no_graph(version: Path) -> None:
@@ -129,17 +133,17 @@ def test_a_damaged_version_is_refused(
 ) -> None:
     spoil(version)
     with pytest.raises(TFError, match="is not the file that the manifest names"):
-        load_version(MODEL, 1, version, REQUIRED)
+        Loading(REQUIRED).load(MODEL, 1, version)
     write_manifest(version, 1)
     with pytest.raises(TFError, match=words):
-        load_version(MODEL, 1, version, REQUIRED)
+        Loading(REQUIRED).load(MODEL, 1, version)
 
 
 @pytest.mark.promise("P7")
 def test_a_version_trained_on_other_features_is_refused(version: Path) -> None:
     write_manifest(version, 1, feature_digest="0" * 64)
     with pytest.raises(TFError, match="tick features") as refused:
-        load_version(MODEL, 1, version, REQUIRED)
+        Loading(REQUIRED).load(MODEL, 1, version)
     assert refused.value.code == 9
 
 
@@ -147,7 +151,7 @@ def test_a_version_trained_on_other_features_is_refused(version: Path) -> None:
 def test_a_version_without_a_signature_is_refused(tmp_path: Path) -> None:
     folder = write_version(tmp_path, 1, WEIGHTS, leave_out=("fold_context",))
     with pytest.raises(TFError, match="signatures missing: fold_context"):
-        load_version(MODEL, 1, folder, REQUIRED)
+        Loading(REQUIRED).load(MODEL, 1, folder)
 
 
 @pytest.mark.promise("P7")
@@ -157,7 +161,7 @@ def test_a_version_that_answers_no_number_is_refused(tmp_path: Path, poison: flo
     weights.b3[1] = poison
     folder = write_version(tmp_path, 1, weights)
     with pytest.raises(TFError, match="output expected_return is not finite"):
-        load_version(MODEL, 1, folder, REQUIRED)
+        Loading(REQUIRED).load(MODEL, 1, folder)
 
 
 @pytest.mark.promise("P7")
@@ -168,7 +172,7 @@ def test_a_version_of_another_shape_fails_its_warm_up(tmp_path: Path) -> None:
     write_graph(folder, wrong)
     write_manifest(folder, 1)
     with pytest.raises(TFError) as refused:
-        load_version(MODEL, 1, folder, REQUIRED)
+        Loading(REQUIRED).load(MODEL, 1, folder)
     assert refused.value.code == 3
 
 

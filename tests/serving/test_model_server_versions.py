@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 
 from relentless.proto.errors import InvalidSettings
 from relentless.serving.model_server.capi import TFError
-from relentless.serving.model_server.config import MODELS_CONFIG, ModelConfig, read_config
-from relentless.serving.model_server.manager import LOAD_RETRIES, RETRY_S, Manager
+from relentless.serving.model_server.config import (
+    MODELS_CONFIG,
+    ModelConfig,
+    read_config,
+    under,
+)
+from relentless.serving.model_server.manager import Manager
+from relentless.serving.model_server.rules import LOAD_RETRIES, RETRY_S, Rules
 from relentless.serving.model_server.versions import (
     Policy,
     Standing,
@@ -34,7 +40,12 @@ class FakeSession:
         self.signatures = {}
         self.closed = threading.Event()
 
-    def run(self, feeds: Mapping[str, RawTensor], fetches: Sequence[str]) -> list[RawTensor]:
+    def run(
+        self,
+        feeds: Mapping[str, RawTensor],
+        fetches: Sequence[str],
+        timeout_s: float | None = None,
+    ) -> list[RawTensor]:
         assert not self.closed.is_set(), "a closed session was used"
         return []
 
@@ -45,15 +56,15 @@ class FakeSession:
 class Shop:
     """A base path, a manager over it, and what each version's load does."""
 
-    def __init__(self, base: Path, policy: Policy = Policy(), labels: Any = None) -> None:  # noqa: B008
+    def __init__(self, base: Path, policy: Policy = Policy(), rules: Rules = Rules()) -> None:  # noqa: B008
         self.base = base
         self.now = 0.0
         self.broken: set[int] = set()
         self.error: Callable[[str], Exception] = lambda words: TFError(9, words)
         self.loads: list[int] = []
         self.sessions: dict[int, FakeSession] = {}
-        self.config = ModelConfig("m", base, policy, labels or {})
-        self.manager = Manager(self.load, clock=lambda: self.now)
+        self.config = ModelConfig("m", base, policy)
+        self.manager = Manager(self.load, clock=lambda: self.now, rules=rules)
 
     def load(self, name: str, version: int, folder: Path) -> FakeSession:
         self.loads.append(version)
@@ -66,7 +77,7 @@ class Shop:
         for version in versions:
             (self.base / str(version)).mkdir(parents=True)
 
-    def serving(self, label: str = "") -> int:
+    def serving(self, label: str | None = None) -> int:
         with self.manager.use("m", label=label) as found:
             return found.version
 
@@ -159,7 +170,7 @@ def test_a_version_that_fails_to_load_leaves_the_old_one_serving(
     shop.put(2)
     shop.manager.poll()
     assert shop.serving() == 1
-    assert shop.states() == {2: State.END, 1: State.AVAILABLE}
+    assert shop.states() == {2: State.LOADING, 1: State.AVAILABLE}
     (failed,) = shop.manager.status("m", 2)
     assert (failed.code, failed.message) == (code, "version 2 is broken")
 
@@ -228,7 +239,19 @@ def test_labels_go_to_available_versions_only(tmp_path: Path) -> None:
     with pytest.raises(TFError, match="Request to assign label to version 2 of model m") as refused:
         shop.manager.configure([ahead])
     assert refused.value.code == 9
-    shop.manager.configure([ahead], labels_ahead=True)
+    with pytest.raises(TFError, match="Unrecognized servable version label: stable"):
+        shop.serving("stable")
+    shop.put(2)
+    shop.manager.poll()
+    shop.manager.configure([ahead])
+    assert shop.serving("canary") == 2
+
+
+def test_a_new_label_may_come_before_its_version_where_that_is_allowed(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, Policy("all"), Rules(labels="unassigned"))
+    shop.put(1)
+    ahead = ModelConfig("m", tmp_path, Policy("all"), {"stable": 1, "canary": 2})
+    shop.manager.configure([ahead])
     with pytest.raises(TFError, match=r"Specific\(m, 2\)"):
         shop.serving("canary")
     shop.put(2)
@@ -236,7 +259,16 @@ def test_labels_go_to_available_versions_only(tmp_path: Path) -> None:
     assert shop.serving("canary") == 2
     moved = ModelConfig("m", tmp_path, Policy("all"), {"stable": 3})
     with pytest.raises(TFError, match="version 3 of model m"):
-        shop.manager.configure([moved], labels_ahead=True)
+        shop.manager.configure([moved])
+
+
+def test_any_label_may_move_to_a_version_to_come_where_that_is_forced(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, Policy("all"), Rules(labels="any"))
+    shop.put(1)
+    for number in (1, 3):
+        shop.manager.configure([ModelConfig("m", tmp_path, Policy("all"), {"stable": number})])
+    with pytest.raises(TFError, match=r"Specific\(m, 3\)"):
+        shop.serving("stable")
 
 
 def test_a_model_that_the_new_configuration_lacks_is_unloaded(tmp_path: Path) -> None:
@@ -248,9 +280,22 @@ def test_a_model_that_the_new_configuration_lacks_is_unloaded(tmp_path: Path) ->
     assert shop.states() == {1: State.END}
 
 
+def test_a_new_configuration_waits_for_no_request_that_does_not_end(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.put(1)
+    shop.manager.configure([shop.config])
+    with shop.manager.use("m"):
+        shop.manager.configure([])
+        assert shop.manager.available("m") == []
+        assert shop.states() == {1: State.UNLOADING}
+    shop.manager.configure([shop.config])
+    assert shop.serving() == 1
+    assert shop.loads == [1, 1]
+
+
 def test_a_model_without_a_version_is_an_error_at_the_start(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
-    with pytest.raises(TFError, match=r"Some models did not become available: \{m\}"):
+    with pytest.raises(TFError, match=r"1 model\(s\) did not become available: \{\{name: m\}, \}"):
         shop.manager.configure([shop.config])
 
 
@@ -289,10 +334,10 @@ def test_swaps_under_load_never_find_zero_versions(tmp_path: Path, soak: bool) -
 
 
 def test_the_shipped_configuration_reads_as_tf_serving_reads_it(tmp_path: Path) -> None:
-    (config,) = read_config(MODELS_CONFIG, tmp_path)
+    (config,) = read_config(MODELS_CONFIG, under(tmp_path))
     assert config.name == "relentless_financial"
     assert config.base == tmp_path.resolve() / "relentless_financial"
-    assert config.policy == Policy("specific", versions=frozenset({1, 2}))
+    assert config.policy == Policy("specific", versions=frozenset({1, 2, 3}))
     assert config.labels == {"stable": 1, "canary": 2}
 
 
@@ -302,11 +347,12 @@ def test_the_shipped_configuration_reads_as_tf_serving_reads_it(tmp_path: Path) 
         "optimization {}",
         "model_config_list { config { name: 'm' base_path: '/models/m' max_batch_size: 8 } }",
         "model_config_list { config { name: 'm' base_path: 'relative' } }",
-        "model_config_list { config { name: 'm' base_path: '/models/../../etc' } }",
+        "model_config_list { config { name: 'm' base_path: '/models/../../etc' "
+        "model_platform: 'tensorflow' } }",
     ],
 )
 def test_a_configuration_in_another_dialect_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "models.config"
     path.write_text(text)
     with pytest.raises(InvalidSettings, match=r"models\.config"):
-        read_config(path, tmp_path)
+        read_config(path, under(tmp_path))

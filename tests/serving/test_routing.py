@@ -1,11 +1,17 @@
 """Who goes to the canary: always the same ones, and about as many as were asked for."""
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relentless.serving.routing import BUCKETS, MINUTE_NS, Router, bucket, label_for
+from relentless.serving.routing import (
+    BUCKETS,
+    MINUTE_NS,
+    bucket,
+    bucket_after,
+    label_for,
+    prefix,
+)
 
 OPEN = 1_381_152_600_000_000_000  # 2013-10-07 09:30 in New York
 
@@ -47,19 +53,7 @@ def test_the_share_is_what_was_asked_for() -> None:
     assert 0.04 < chosen / (len(symbols) * len(minutes)) < 0.06
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    ticks=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5 * MINUTE_NS)), max_size=60),
-    share=st.sampled_from([0.0, 0.05, 0.5, 1.0]),
-)
-def test_arrays_and_single_ticks_are_routed_alike(
-    ticks: list[tuple[int, int]], share: float
-) -> None:
-    symbols = ["SPY", "XLF", "TLT", "IBM"]
-    router = Router(symbols)
-    for part in (ticks[:20], ticks[20:]):
-        numbers = np.array([n for n, _ in part], np.int64)
-        times = np.array([OPEN + t for _, t in part], np.int64)
-        wanted = [label_for(symbols[n], OPEN + t, share) == "canary" for n, t in part]
-        assert router.canary(numbers, times, share).tolist() == wanted
-    assert 0 <= router.bucket_of(0, 5) < BUCKETS
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=8), st.integers(0, 2**62))
+def test_the_compiled_bucket_is_the_same(symbol: str, minute: int) -> None:
+    assert bucket_after(prefix(symbol), minute) == bucket(symbol, minute) < BUCKETS

@@ -1,8 +1,11 @@
 """What the predictor says of itself."""
 
+import gc
+
 import numpy as np
 import pytest
 
+from relentless.configs.process import settle
 from relentless.serving.pipeline import StageTimes
 from relentless.serving.stats import Stats, _Window
 
@@ -43,4 +46,26 @@ def test_a_report_counts_ticks_and_signals() -> None:
     report = stats.report()
     assert (report["ticks"], report["signals"]) == (10, 7)
     assert report["p50_us"] == report["p99_us"] == pytest.approx(20.0, rel=0.04)
+    assert report["p99_9_us"] == report["max_us"] == report["p50_us"]
     assert report["stages_p50_us"]["finish"] == pytest.approx(4.0, rel=0.04)
+    assert report["stages_p99_us"]["prepare"] == pytest.approx(1.0, rel=0.04)
+
+
+def test_a_report_says_how_long_the_garbage_collector_stopped_everything() -> None:
+    stats = Stats()
+    assert stats.report()["collector_max_us"] is None
+    stats = Stats()
+    with stats.watch_collector():
+        gc.collect()
+    gc.collect()
+    assert stats.report()["collector_max_us"] > 0
+    assert sum(stats._pauses._now) == 1
+
+
+def test_what_start_up_made_is_out_of_the_collectors_sight() -> None:
+    try:
+        settle()
+        assert gc.get_freeze_count() > 10_000
+        assert gc.get_count()[2] == 0
+    finally:
+        gc.unfreeze()

@@ -238,7 +238,7 @@ def test_an_answer_that_cannot_be_read_is_invalid(told: Told) -> None:
     damaged = answer(50, HEADS)
     damaged.outputs["risk"].tensor_shape.dim[0].size = 3
     client, _ = told(damaged)
-    with pytest.raises(ModelInvalid, match="50 values for shape"):
+    with pytest.raises(ModelInvalid, match="no risk for each of 50 rows"):
         client.predict(FEATURES, FOLDED)
 
 

@@ -161,9 +161,21 @@ def agents_list() -> None:
     list_agents()
 
 
-@app.command("model-server", rich_help_panel=PROCESS)
-def model_server() -> None:
-    """Run the embedded model server, which speaks TensorFlow Serving's API."""
+@app.command(
+    "model-server",
+    rich_help_panel=PROCESS,
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def model_server(context: typer.Context) -> None:
+    """Run the embedded model server, which speaks TensorFlow Serving's API.
+
+    With flags, those of tensorflow_model_server; without, by the settings of this project.
+    """
+    if context.args:
+        from relentless.serving.model_server.main import run_flags
+
+        raise typer.Exit(run_flags(context.args, "relentless model-server"))
     _run("relentless.serving.model_server.main", "model-server")
 
 
@@ -190,11 +202,17 @@ def mcp(
     name: Annotated[
         str, typer.Option("--as", help="Whose key to use: reader, operator.")
     ] = "reader",
+    url: Annotated[
+        str | None, typer.Option(help="Another hub's address: https://hub.example/mcp.")
+    ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(help="The file of the key to use in place of a local one.")
+    ] = None,
 ) -> None:
     """Speak MCP on standard input and output: a proxy to the running hub."""
     from relentless.mcp_server.stdio import run
 
-    asyncio.run(run(_running(), name))
+    asyncio.run(run(_running(), name, url, key_file))
 
 
 @app.command(rich_help_panel=OPERATE)

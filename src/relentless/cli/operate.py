@@ -29,7 +29,7 @@ PIPE_WIDTH = 160
 @asynccontextmanager
 async def _hub(settings: Settings, name: str) -> AsyncIterator[HubClient]:
     credential = local_credential(settings.paths.state, name)
-    async with HubClient(settings.hub.url, credential) as hub:
+    async with HubClient(settings.hub.url, credential, tls=settings.hub.calling()) as hub:
         yield hub
 
 

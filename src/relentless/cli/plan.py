@@ -243,10 +243,14 @@ def _ports(settings: Settings, claims: Claims, notes: list[str]) -> dict[str, An
         }
     )
     server = settings.model_server
-    if not server.external and not server.address.startswith("unix:"):
-        name, _, port = server.address.rpartition(":")
-        address = f"{name}:{free('model server', name, int(port))}"
-        moved["model_server"] = server.model_copy(update={"address": address})
+    if not server.external:
+        update: dict[str, Any] = {}
+        if not server.address.startswith("unix:"):
+            name, _, port = server.address.rpartition(":")
+            update["address"] = f"{name}:{free('model server', name, int(port))}"
+        if server.rest_port:
+            update["rest_port"] = free("model server's REST", "127.0.0.1", server.rest_port)
+        moved["model_server"] = server.model_copy(update=update)
     return moved
 
 

@@ -67,9 +67,10 @@ class Watcher:
         # The protocol's library takes a second to import: in a thread, once there is a hub.
         clients = await asyncio.to_thread(import_module, "relentless.serving.clients.hub")
         credential = local_credential(self._settings.paths.state, "reader")
+        at = self._settings.hub
         while True:
             try:
-                async with clients.HubClient(self._settings.hub.url, credential) as hub:
+                async with clients.HubClient(at.url, credential, tls=at.calling()) as hub:
                     while True:
                         await self._look(hub)
                         await asyncio.sleep(POLL_S)
@@ -123,7 +124,7 @@ class Watcher:
         tick = self._settings.predictor
         credential = local_credential(self._settings.paths.state, "reader")
         address = f"{tick.host}:{tick.feed_port}"
-        async with FeedClient(address, credential, next_sequence=1) as feed:
+        async with FeedClient(address, credential, next_sequence=1, tls=tick.calling()) as feed:
             async for event in feed:
                 if isinstance(event, Received):
                     self._take(event, feed.symbols)

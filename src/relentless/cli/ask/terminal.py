@@ -64,7 +64,7 @@ async def ask(settings: Settings, question: str, *, usd: float | None) -> int:
     credential = local_credential(settings.paths.state, "reader")
     console = Console(soft_wrap=True, highlight=False)
     async with (
-        HubClient(settings.hub.url, credential) as hub,
+        HubClient(settings.hub.url, credential, tls=settings.hub.calling()) as hub,
         _messages(key, settings.ask.url) as messages,
     ):
         asked = Question(ReadOnlyHub(hub), messages, spending, settings.ask.model)

@@ -1,0 +1,1 @@
+"""What hosts and registries install: the MCP bundle of the stdio proxy, and ``server.json``."""

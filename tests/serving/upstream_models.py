@@ -1,0 +1,55 @@
+"""The models that TensorFlow Serving's own tests serve, written node by node: y = x / 2 + 2."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .saved_models import FLOAT, STRING, Graph
+
+CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
+PREDICT = "tensorflow/serving/predict"
+
+INT64 = 9
+
+
+def half_plus(folder: Path, added: float, factor: float = 0.5) -> Path:
+    """Write a version with signatures to predict, to classify and to regress by."""
+    g = Graph()
+    x = g.node("Placeholder", name="x", dtype=FLOAT, shape=None)
+    y = line(g, x, factor, added)
+    records = g.node("Placeholder", name="tf_example", dtype=STRING, shape=None)
+    parsed = parse_float(g, records, "x")
+    scores = line(g, parsed, factor, added)
+    plus_three = line(g, parsed, factor, 3.0)
+    g.sign_as("serving_default", PREDICT, {"x": x}, {"y": y})
+    g.sign_as("classify_x_to_y", CLASSIFY, {"inputs": records}, {"scores": scores})
+    g.sign_as("regress_x_to_y", REGRESS, {"inputs": records}, {"outputs": scores})
+    g.sign_as("regress_x_to_y2", REGRESS, {"inputs": records}, {"outputs": plus_three})
+    g.sign_as("regress_x2_to_y3", REGRESS, {"inputs": parsed}, {"outputs": plus_three})
+    return g.write(folder)
+
+
+def line(g: Graph, x: str, factor: float, added: float) -> str:
+    """Multiply and add."""
+    half = g.node("Mul", x, g.const(np.array(factor, np.float32)))
+    return g.node("AddV2", half, g.const(np.array(added, np.float32)))
+
+
+def parse_float(g: Graph, records: str, key: str) -> str:
+    """Read one float of every ``tf.Example``: [batch, 1]."""
+    empty = g.strings((0,), [])
+    node = g.node(
+        "ParseExample",
+        records,
+        empty,
+        g.strings((), [key.encode()]),
+        g.const(np.zeros((1,), np.float32)),
+    )
+    attr = g.meta.graph_def.node[-1].attr
+    del attr["T"]
+    attr["Ndense"].i = 1
+    attr["Nsparse"].i = 0
+    attr["Tdense"].list.type.append(FLOAT)
+    attr["sparse_types"].list.SetInParent()
+    attr["dense_shapes"].list.shape.add().dim.add(size=1)
+    return node
