@@ -224,7 +224,8 @@ async def test_a_head_without_an_end_is_refused(hub: HubProcess) -> None:
                 for _ in range(1_000):
                     endless[1].write(b"x: %b\r\n" % (b"y" * 100_000))
                     await endless[1].drain()
-    assert all(b"431 Request Header Fields Too Large" in end for end in ends)
+    # What was still on its way may have the connection reset before the answer is read.
+    assert all(b"431 Request Header Fields Too Large" in end for end in ends if end)
 
 
 def listen(key: str, uris: list[str], number: int = 1) -> bytes:
