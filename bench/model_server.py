@@ -24,9 +24,9 @@ from bench.harness import Figure, Section, percentile
 from relentless.configs.settings import HERE, Settings
 from relentless.models.features import TICK_FEATURES
 from relentless.models.weights import HIDDEN
-from relentless.serving.model_server.batching import Batching
-from relentless.serving.model_server.batching_options import read_batching
-from relentless.serving.model_server.session import SavedModelSession
+from relentless.serving.model_server.batching.options import read_batching
+from relentless.serving.model_server.batching.session import Batching
+from relentless.serving.model_server.runtime.session import SavedModelSession
 from relentless.serving.tensor_proto import RawTensor, pack
 from relentless.serving.tf_client import TfServingPredictor
 from relentless.serving.tf_protos import predict_pb2

@@ -49,6 +49,22 @@ class OAuthSettings(Section):
         return self
 
 
+class CallerTlsSettings(Section):
+    """TLS towards listeners that are not this project's: whom to trust, and what to show."""
+
+    ca: Path | None = None
+    """The authority's certificates, PEM; the machine's own where absent."""
+    cert: Path | None = None
+    """What is shown to a listener that asks for it (mutual TLS); certificate chain, PEM."""
+    key: Path | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key go together")
+        return self
+
+
 class TlsSettings(Section):
     """TLS of one process's listeners, and how this project's own processes call them."""
 

@@ -26,6 +26,7 @@ from pydantic_settings import (
 
 from relentless.configs.access import (
     LOOPBACK,
+    CallerTlsSettings,
     OAuthSettings,
     Port,
     Seconds,
@@ -214,6 +215,12 @@ class ModelServerSettings(Section):
     address: str = "127.0.0.1:8500"
     external: bool = False
     """Something else runs at ``address``; do not start the embedded server."""
+    replicas: tuple[str, ...] = ()
+    """More servers of the same site: requests are spread over ``address`` and these."""
+    secondary: tuple[str, ...] = ()
+    """Servers of another site, asked while none of the first site's answers."""
+    tls: CallerTlsSettings | None = None
+    """Towards every address that is no Unix socket."""
     rest_port: Port = 8501
     """Of the embedded server, on loopback: TensorFlow Serving's REST API and Prometheus metrics; 0
     opens none."""
@@ -227,6 +234,10 @@ class PredictorSettings(Section):
     host: str = "127.0.0.1"
     grpc_port: Port = 8780
     feed_port: Port = 8781
+    backend: Literal["engine", "server"] = "engine"
+    """What predicts ticks: the engine in this process, or the model servers through a hop."""
+    edge: bool = True
+    """With ``backend = "server"``: the engine predicts while no model server answers."""
     symbols: tuple[str, ...] = ("SPY", "XLF", "TLT", "IBM", "AAPL", "MSFT", "JPM", "XOM")
     canary_share: Annotated[float, Field(ge=0, le=1)] = 0.05
     max_signals_per_s: Annotated[int, Field(gt=0)] = 2_000_000

@@ -17,7 +17,7 @@ from relentless.proto.errors import ModelRejected, NotFound
 from relentless.tools.ports import Emitted
 
 if TYPE_CHECKING:
-    from relentless.serving.tf_client import TfServingPredictor
+    from relentless.serving.ports import Predictor
 
 SECOND_NS = 1_000_000_000
 
@@ -36,7 +36,7 @@ class ModelInference:
         self._clock = clock
         self._latest = latest
         self._symbols = symbols
-        self._client: TfServingPredictor | None = None
+        self._client: Predictor | None = None
         self._one = threading.Lock()
         """The client is not safe for concurrent use."""
 
@@ -69,6 +69,7 @@ class ModelInference:
     ) -> Emitted:
         from relentless.models.context_vector import vectorise
         from relentless.proto.signal import Action, Flag, Signal
+        from relentless.serving.backends import answer_of
 
         now_ns = self._clock.now_ns()
         features, tracker = _features(prices, bid, ask, now_ns)
@@ -78,7 +79,8 @@ class ModelInference:
             if version is None:
                 raise ModelRejected("no version of the model is labelled stable")
             embedded = client.encode(vectorise(context), context.short_id, version)
-            heads = client.predict(features, embedded)[0].tolist()
+            answer = answer_of(client, features, embedded)
+        heads = answer.heads[0].tolist()
         decided = _decided(heads, prices[-1], bid, ask, tracker)
         signal = Signal(
             timestamp=now_ns,
@@ -94,18 +96,16 @@ class ModelInference:
             sequence=0,
             context_id=context.short_id,
             model_version=version,
-            flags=Flag.NONE,
+            flags=Flag.FAILOVER if answer.failover else Flag.NONE,
         )
         frame = signal.pack()
         return emitted("", symbol, Signal.unpack(frame), frame)
 
-    def _connected(self) -> "TfServingPredictor":
+    def _connected(self) -> "Predictor":
         if self._client is None:
-            from relentless.serving.tf_client import TfServingPredictor
+            from relentless.serving.backends import client
 
-            self._client = TfServingPredictor(
-                self._settings.address, self._settings.name, timeout_s=self._settings.timeout_s
-            )
+            self._client = client(self._settings)
         return self._client
 
 

@@ -164,16 +164,17 @@ class ModelControl:
     def _client(self) -> "TfServingPredictor":
         with self._opening:
             if self._opened is None:
-                from relentless.serving.tf_client import TfServingPredictor
+                from relentless.serving.backends import single
 
-                mine = self._settings
-                self._opened = TfServingPredictor(mine.address, mine.name, timeout_s=mine.timeout_s)
+                self._opened = single(self._settings)
             return self._opened
 
     def _relabel(self, labels: Mapping[str, int]) -> None:
+        from relentless.serving.backends import channel_to
         from relentless.serving.relabel import relabel
 
-        relabel(self._settings.address, self._settings.name, labels)
+        mine = self._settings
+        relabel(mine.address, mine.name, labels, channel=channel_to(mine.address, mine))
 
     def _seen(self) -> "tuple[list[VersionStatus], dict[str, int]]":
         client = self._client()

@@ -44,7 +44,7 @@ class Condition(IntFlag):
     """Counts for volume and does not set the last price."""
 
 
-def unpack_ticks(buffer: bytes | memoryview) -> npt.NDArray[np.void]:
+def unpack_ticks(buffer: bytes | bytearray | memoryview) -> npt.NDArray[np.void]:
     """View a buffer as ``TICK_DTYPE`` of shape [N], without a copy.
 
     Raises:

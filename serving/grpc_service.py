@@ -8,34 +8,44 @@ the feed itself, over gRPC.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
 import numpy as np
-import numpy.typing as npt
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_health.v1.health import aio as health_aio  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
 from relentless.configs.access import TlsSettings
 from relentless.models.features import FEATURES
-from relentless.proto.errors import InvalidFrame, Overloaded, RelentlessError, Unavailable
+from relentless.proto.errors import (
+    InvalidFrame,
+    InvalidInput,
+    Overloaded,
+    RelentlessError,
+    Unavailable,
+)
 from relentless.proto.gen import market_pb2, market_pb2_grpc
 from relentless.proto.signal import SIGNAL_DTYPE, Flag
 from relentless.proto.tick import TICK_SIZE, TICK_STRUCT, unpack_ticks
+from relentless.serving.answers import Answers
 from relentless.serving.gates import REASONS
 from relentless.serving.grounds import GroundsRing
 from relentless.serving.grpc_auth import CredentialInterceptor, server_credentials
 from relentless.serving.grpc_decoding import DecodingInterceptor
 from relentless.serving.lease import Lease
-from relentless.serving.pipeline import CAPACITY, Lane, Output
+from relentless.serving.pipeline import CAPACITY
 from relentless.serving.ring import SignalRing
+from relentless.serving.streams import Draining, Streams
 from relentless.serving.wire import mark_replayed
 from relentless.store.ports import SIGNAL_READERS, KeyVerifier
 from relentless.store.symbols import SymbolDirectory
 
 Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
+Inbox = asyncio.Queue[market_pb2.MarketTick | None]
 
 NAME = "relentless.v1.FinancialPredictor"
 RISK_FRAMES = 512
@@ -48,18 +58,20 @@ MAX_NAMED = 1_024
 
 
 class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
-    """The five methods. ``lane`` is this service's own; the grounds are the live feed's."""
+    """The five methods. ``answers`` is this service's own; the grounds are the live feed's."""
 
     def __init__(
         self,
-        lane: Lane,
+        answers: Answers,
         ring: SignalRing,
         symbols: SymbolDirectory,
         lease: Lease,
         now_ns: Callable[[], int],
         grounds: GroundsRing,
+        streams: Streams | None = None,
     ) -> None:
-        self._lane = lane
+        self._answers = answers
+        self._streams = streams or Streams()
         self._grounds = grounds
         self._ring = ring
         self._symbols = symbols
@@ -78,39 +90,55 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
                 grpc.StatusCode.INVALID_ARGUMENT, f"a request holds 1 to {CAPACITY} ticks"
             )
         try:
-            return market_pb2.PredictResponse(signals=self._typed(request.ticks))
+            return market_pb2.PredictResponse(signals=await self._typed(request.ticks))
         except RelentlessError as error:
             await context.abort(_status(error), str(error))
             raise
 
-    async def StreamPredict(
-        self, request_iterator: AsyncIterator[market_pb2.MarketTick], context: Context
-    ) -> AsyncIterator[market_pb2.TradingSignal]:
-        """Answer one signal for each tick; what has arrived meanwhile is one batch."""
-        async for ticks in _batches(request_iterator):
-            try:
-                answers = self._typed(ticks)
-            except RelentlessError as error:
-                await context.abort(_status(error), str(error))
-            for answer in answers:
-                yield answer
+    async def StreamPredict(self, _: Any, context: Context) -> None:
+        """Answer one signal for each tick; what has arrived meanwhile is one step."""
+        await self._streams.open(context)
+        inbox: Inbox = asyncio.Queue(QUEUED)
+        reader = asyncio.create_task(self._read(context, inbox))
+        ended = drained = False
+        try:
+            while not ended:
+                try:
+                    batch = [await self._streams.wait(inbox.get)]
+                except Draining:
+                    reader.cancel()
+                    batch, drained = [None], True
+                while not inbox.empty():
+                    batch.append(inbox.get_nowait())
+                ended = None in batch
+                ticks = [tick for tick in batch if tick is not None]
+                for answer in await self._typed(ticks):
+                    await self._streams.write(context, answer)
+            if drained:
+                await self._streams.end(context)
+            await reader
+        except (RelentlessError, DecodeError) as error:
+            await context.abort(_status(error), str(error))
+        finally:
+            reader.cancel()
 
-    async def StreamPredictBatch(
-        self, request_iterator: AsyncIterator[market_pb2.TickBatch], context: Context
-    ) -> AsyncIterator[market_pb2.SignalBatch]:
+    async def StreamPredictBatch(self, _: Any, context: Context) -> None:
         """Answer packed frames, and a reason each, for packed ticks."""
-        async for batch in request_iterator:
-            try:
-                ticks = unpack_ticks(batch.ticks).view(np.uint8).reshape(-1, TICK_SIZE)
-            except InvalidFrame as error:
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-            for at in range(0, len(ticks), CAPACITY):
-                part = ticks[at : at + CAPACITY].copy()  # writable, as the compiled loops know it
-                output = self._process(part)
-                yield market_pb2.SignalBatch(
-                    frames=output.frames.tobytes(), reasons=output.reasons.tobytes()
-                )
-                await asyncio.sleep(0)
+        streams = self._streams
+        await streams.open(context)
+        try:
+            while (batch := await streams.wait(context.read)) is not grpc.aio.EOF:
+                # A copy that is writable, as the compiled loops know it.
+                rows = unpack_ticks(bytearray(batch.ticks))
+                ticks = rows.view(np.uint8).reshape(-1, TICK_SIZE)
+                for at in range(0, len(ticks), CAPACITY):
+                    answer = await self._answers.answer(ticks[at : at + CAPACITY])
+                    message = market_pb2.SignalBatch(frames=answer.frames, reasons=answer.reasons)
+                    await streams.write(context, message)
+        except Draining:
+            await streams.end(context)
+        except (RelentlessError, DecodeError) as error:
+            await context.abort(_status(error), str(error))
 
     async def StreamRisk(
         self, request: market_pb2.RiskRequest, context: Context
@@ -129,12 +157,15 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
             )
         replay_until = ring.head
         while True:
-            await ring.wait(place)
-            if not self._lease.permitted():
-                self._resumed.clear()
-                replay_until = ring.head
-                await self._resumed.wait()
-                continue
+            try:
+                await self._streams.wait(partial(ring.wait, place))
+                if not self._lease.permitted():
+                    self._resumed.clear()
+                    replay_until = ring.head
+                    await self._streams.wait(self._resumed.wait)
+                    continue
+            except Draining:
+                await self._streams.end(context)
             if place < ring.first:
                 await context.abort(grpc.StatusCode.DATA_LOSS, "too slow: frames are overwritten")
             frames = ring.read(place, RISK_FRAMES)
@@ -191,17 +222,34 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
             if task is not None:
                 self._writing.discard(task)
 
-    def _process(
-        self,
-        ticks: npt.NDArray[np.uint8],
-        indicators: Sequence[tuple[int, Sequence[float]]] = (),
-    ) -> Output:
-        return self._lane.process(
-            ticks, now_ns=self._now_ns(), refuse=self._lease.refusal, indicators=indicators
-        )
+    def drain(self) -> None:
+        """Read nothing more; every stream ends after what it is writing."""
+        self._streams.drain()
+
+    async def _read(self, context: Context, inbox: Inbox) -> None:
+        """Put a caller's ticks into its inbox, then None; it is held back when that is full.
+
+        Raises:
+            InvalidInput, DecodeError: a tick that is none; those before it are in the inbox.
+            Overloaded: no room for another symbol.
+        """
+        try:
+            while (tick := await context.read()) is not grpc.aio.EOF:
+                _check(tick)
+                self._number(tick.symbol)
+                await inbox.put(tick)
+        except (RelentlessError, DecodeError):
+            await inbox.put(None)
+            raise
+        await inbox.put(None)
 
     def _number(self, symbol: str) -> int:
-        """Give a symbol's number; a new one while callers have not named too many."""
+        """Give a symbol's number, and a new one while callers have not named too many.
+
+        Raises:
+            InvalidInput: no symbol.
+            Overloaded: no room for another one.
+        """
         number = self._symbols.get(symbol)
         if number:
             return number
@@ -211,39 +259,53 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
         self._named += 1
         return number
 
-    def _typed(self, ticks: Sequence[market_pb2.MarketTick]) -> list[market_pb2.TradingSignal]:
+    async def _typed(
+        self, ticks: Sequence[market_pb2.MarketTick]
+    ) -> list[market_pb2.TradingSignal]:
         """Run typed ticks.
 
         Raises:
             InvalidInput: a name that is no symbol.
             InvalidFrame: indicators of another number than the features.
-            Overloaded: callers have named too many new symbols.
         """
         packed = bytearray(TICK_SIZE * len(ticks))
         indicators = []
         for i, tick in enumerate(ticks):
+            _check(tick)
             if tick.technical_indicators:
-                if len(tick.technical_indicators) != FEATURES:
-                    raise InvalidFrame(f"technical_indicators holds {FEATURES} numbers, or none")
                 indicators.append((i, tick.technical_indicators))
             number = self._number(tick.symbol)
             numbers = (tick.price, tick.bid, tick.ask, tick.volume)
             TICK_STRUCT.pack_into(packed, i * TICK_SIZE, tick.timestamp, number, 0, *numbers)
-        self._lane.know(len(self._symbols))
+        self._answers.know(len(self._symbols))
         rows = np.frombuffer(packed, np.uint8).reshape(-1, TICK_SIZE)
-        output = self._process(rows, indicators)
-        frames = output.frames.reshape(-1).view(SIGNAL_DTYPE)
+        signals: list[market_pb2.TradingSignal] = []
+        if not ticks:
+            return signals
+        output = await self._answers.answer(rows, indicators)
+        frames = np.frombuffer(output.frames, SIGNAL_DTYPE)
         return [
             _typed_signal(frame, self._symbols.name(int(frame["symbol_id"])), REASONS[reason])
             for frame, reason in zip(frames, output.reasons, strict=True)
         ]
 
 
-def _status(error: RelentlessError) -> grpc.StatusCode:
-    """Give the status that says of an error what its class does."""
+def _status(error: Exception) -> grpc.StatusCode:
+    if isinstance(error, InvalidInput | DecodeError):
+        return grpc.StatusCode.INVALID_ARGUMENT
     if isinstance(error, Overloaded):
         return grpc.StatusCode.RESOURCE_EXHAUSTED
-    return grpc.StatusCode.INVALID_ARGUMENT
+    return grpc.StatusCode.UNAVAILABLE
+
+
+def _check(tick: market_pb2.MarketTick) -> None:
+    """Refuse indicators of another number than the features.
+
+    Raises:
+        InvalidFrame: they are.
+    """
+    if len(tick.technical_indicators) not in (0, FEATURES):
+        raise InvalidFrame(f"technical_indicators holds {FEATURES} numbers, or none")
 
 
 def _typed_signal(frame: Any, symbol: str, reason: str) -> market_pb2.TradingSignal:
@@ -267,40 +329,19 @@ def _typed_signal(frame: Any, symbol: str, reason: str) -> market_pb2.TradingSig
     )
 
 
-async def _batches(ticks: AsyncIterator[T]) -> AsyncIterator[list[T]]:
-    """Group what has arrived; the caller is held back when ``QUEUED`` wait."""
-    queue: asyncio.Queue[T | None] = asyncio.Queue(QUEUED)
-
-    async def read() -> None:
-        async for tick in ticks:
-            await queue.put(tick)
-        await queue.put(None)
-
-    reader = asyncio.create_task(read())
-    try:
-        while True:
-            batch = [await queue.get()]
-            while not queue.empty() and len(batch) < CAPACITY:
-                batch.append(queue.get_nowait())
-            ended = batch[-1] is None
-            if found := [tick for tick in batch if tick is not None]:
-                yield found
-            if ended:
-                return
-    finally:
-        reader.cancel()
-
-
 class GrpcServer:
     """The listener: FinancialPredictor, health and reflection behind one credential check."""
 
     def __init__(self, service: PredictorService, verifier: KeyVerifier) -> None:
         self.auth = CredentialInterceptor(verifier, SIGNAL_READERS)
+        self._service = service
         self._server = grpc.aio.server(
             interceptors=[self.auth, DecodingInterceptor(NAME)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.so_reuseport", 0),
+                ("grpc.keepalive_time_ms", 30_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
             ],
             maximum_concurrent_rpcs=256,
         )
@@ -331,6 +372,7 @@ class GrpcServer:
         return f"{host}:{bound}"
 
     async def close(self, grace_s: float = 1.0) -> None:
-        """Say that it serves no longer, give calls ``grace_s`` to end, then end them."""
+        """Say that it serves no longer, end the streams, give calls ``grace_s``, then end them."""
         await self._health.enter_graceful_shutdown()
+        self._service.drain()
         await self._server.stop(grace_s)

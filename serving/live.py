@@ -188,6 +188,9 @@ class LivePath:
         for lane in self._lanes:
             lane.canary_share = share
 
+    async def close(self) -> None:
+        """Nothing is out: whatever was taken was answered in the same turn."""
+
     def statistics(self) -> dict[str, Any]:
         """Give what the hub shows of this predictor."""
         return {

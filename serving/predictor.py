@@ -28,11 +28,15 @@ from relentless.models.policy import PolicyLimits
 from relentless.proto.daily import DailyContext
 from relentless.proto.errors import ModelError, RelentlessError
 from relentless.proto.tick import TICK_SIZE
+from relentless.serving.answers import Answers, AtOnce, Batched
+from relentless.serving.backends import balanced, single
 from relentless.serving.engine import InProcessEngine
 from relentless.serving.feed import FeedServer
 from relentless.serving.gates import EmitLimits
 from relentless.serving.grounds import GroundsRing
 from relentless.serving.grpc_service import GrpcServer, PredictorService
+from relentless.serving.hop import LaneThread
+from relentless.serving.hop_path import HopPath
 from relentless.serving.ingest import AlpacaIngest, StreamReader
 from relentless.serving.lease import Lease, LeaseClient
 from relentless.serving.live import LivePath
@@ -40,6 +44,7 @@ from relentless.serving.model_server.config import declared_labels
 from relentless.serving.pipeline import Lane, activate
 from relentless.serving.ports import Predictor
 from relentless.serving.ring import SignalRing
+from relentless.serving.served import HopModel, ServedModel
 from relentless.serving.signal_log import SignalLog
 from relentless.serving.tf_client import TfServingPredictor
 from relentless.serving.wire import mark_replayed
@@ -60,7 +65,7 @@ class Parts:
 
     settings: Settings
     journal: Journal
-    engine: InProcessEngine
+    model: InProcessEngine | ServedModel
     labels: TfServingPredictor
     feed: FeedServer
     grpc: GrpcServer
@@ -88,6 +93,33 @@ def load_engine(folder: Path, server: TfServingPredictor, wait_s: float) -> InPr
     except ModelError as error:
         _log.warning("model server not asked", error=str(error))
         return InProcessEngine(folder, declared_labels(folder))
+
+
+async def load_model(
+    settings: Settings, labels: TfServingPredictor
+) -> InProcessEngine | ServedModel:
+    """Give what predicts ticks, compiled: the engine, or the servers with it as their edge.
+
+    Raises:
+        ModelInvalid: the engine is wanted, and no version can serve in it.
+    """
+    server, mine = settings.model_server, settings.predictor
+    engine = None
+    if mine.backend == "engine" or mine.edge:
+        folder = settings.paths.models / server.name
+        engine = await asyncio.to_thread(load_engine, folder, labels, MODEL_SERVER_WAIT_S)
+        warm_up(engine)
+        if mine.backend == "engine":
+            return engine
+    return ServedModel(balanced(server, engine), engine)
+
+
+def hop_lane(served: ServedModel, symbols: SymbolDirectory, settings: Settings) -> LaneThread:
+    """Give a lane on a thread of its own, compiled."""
+    model = HopModel(served)
+    trial = new_lane(model, symbols, settings.predictor)
+    trial.process(np.zeros((1, TICK_SIZE), np.uint8), now_ns=0, refuse=lambda: 0)
+    return LaneThread(new_lane(model, symbols, settings.predictor), model)
 
 
 def new_lane(engine: Predictor, symbols: SymbolDirectory, settings: PredictorSettings) -> Lane:
@@ -144,23 +176,28 @@ async def build(settings: Settings, clock: RunClock) -> Parts:
     symbols = SymbolDirectory(state / "predictor" / "symbols.tsv")
     for symbol in mine.symbols:
         symbols.intern(symbol)
-    server = settings.model_server
-    labels = TfServingPredictor(server.address, server.name, timeout_s=server.timeout_s)
-    folder = settings.paths.models / server.name
-    engine, _ = await asyncio.gather(
-        asyncio.to_thread(load_engine, folder, labels, MODEL_SERVER_WAIT_S),
+    labels = single(settings.model_server)
+    model, _ = await asyncio.gather(
+        load_model(settings, labels),
         # numba's own start takes as long as the model server's: both at once.
         asyncio.to_thread(mark_replayed, np.zeros((1, 16), np.uint32), 0),
     )
-    warm_up(engine)
     verifier = KeyRing(keys_path(state))
     lease = Lease()
     ring = SignalRing(mine.replay_frames, new_session())
     feed = FeedServer(ring, symbols, verifier, permitted=lease.permitted, now_ns=clock.now_ns)
-    lanes = new_lane(engine, symbols, mine), new_lane(engine, symbols, mine)
-    grounds = GroundsRing()
-    service = PredictorService(lanes[1], ring, symbols, lease, clock.now_ns, grounds)
-    live = LivePath(lanes, feed, lease, clock.now_ns, outlets=(service,), grounds=grounds)
+    grounds, now_ns = GroundsRing(), clock.now_ns
+    live: LivePath
+    if isinstance(model, ServedModel):
+        threads = tuple(hop_lane(model, symbols, settings) for _ in range(2))
+        answers: Answers = Batched(threads[1], now_ns, lease.refusal)
+        service = PredictorService(answers, ring, symbols, lease, now_ns, grounds)
+        live = HopPath(threads, model, feed, lease, now_ns, (service,), grounds)
+    else:
+        lanes = new_lane(model, symbols, mine), new_lane(model, symbols, mine)
+        answers = AtOnce(lanes[1], now_ns, lease.refusal)
+        service = PredictorService(answers, ring, symbols, lease, now_ns, grounds)
+        live = LivePath(lanes, feed, lease, now_ns, (service,), grounds)
     hub = httpx.AsyncClient(
         base_url=settings.hub.base_url,
         timeout=httpx.Timeout(2.0),
@@ -172,7 +209,7 @@ async def build(settings: Settings, clock: RunClock) -> Parts:
     return Parts(
         settings=settings,
         journal=journal,
-        engine=engine,
+        model=model,
         labels=labels,
         feed=feed,
         grpc=GrpcServer(service, verifier),
@@ -206,10 +243,12 @@ async def follow_labels(parts: Parts) -> None:
         await asyncio.sleep(pause)
         pause = LABELS_EVERY_S
         try:
-            wanted = await asyncio.to_thread(parts.labels.labels)
-            if not wanted or dict(wanted) == dict(parts.engine.labels()):
+            model = parts.model
+            asked = model.servers if isinstance(model, ServedModel) else parts.labels
+            wanted = await asyncio.to_thread(asked.labels)
+            if not wanted or dict(wanted) == dict(parts.model.labels()):
                 continue
-            await asyncio.to_thread(parts.engine.relabel, wanted)
+            await asyncio.to_thread(parts.model.relabel, wanted)
         except ModelError:
             pause = LABELS_RETRY_S  # the versions in memory go on serving
             continue
@@ -255,6 +294,7 @@ async def _end(parts: Parts, tasks: list[asyncio.Task[None]]) -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.gather(parts.feed.close(), parts.grpc.close(0.5))
+    await parts.live.close()
     try:
         await parts.signal_log.flush()
     except RelentlessError as error:
@@ -262,4 +302,4 @@ async def _end(parts: Parts, tasks: list[asyncio.Task[None]]) -> None:
     await parts.hub.aclose()
     await parts.journal.close()
     parts.labels.close()
-    parts.engine.close()
+    parts.model.close()

@@ -32,9 +32,17 @@ _SILENT = {
 
 
 def relabel(
-    address: str, model: str, labels: Mapping[str, int], *, timeout_s: float = TIMEOUT_S
+    address: str,
+    model: str,
+    labels: Mapping[str, int],
+    *,
+    timeout_s: float = TIMEOUT_S,
+    channel: grpc.Channel | None = None,
 ) -> None:
     """Have the server at "host:port" or "unix:path" give its labels to these versions.
+
+    ``channel`` is one that is configured already (TLS), in place of ``address``'s own; it is closed
+    here.
 
     Raises:
         ModelUnavailable: no answer in time; ask for the labels to see which hold.
@@ -45,8 +53,8 @@ def relabel(
     entry.version_labels.update(labels)
     request = model_management_pb2.ReloadConfigRequest()
     request.config.model_config_list.config.append(entry)
-    with grpc.insecure_channel(address) as channel:
-        stub = model_service_pb2_grpc.ModelServiceStub(channel)
+    with channel or grpc.insecure_channel(address) as opened:
+        stub = model_service_pb2_grpc.ModelServiceStub(opened)
         try:
             answer = stub.HandleReloadConfigRequest(request, timeout=timeout_s)
         except grpc.RpcError as error:

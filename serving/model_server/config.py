@@ -14,10 +14,10 @@ from typing import Any
 
 from relentless.configs.settings import HERE
 from relentless.proto.errors import InvalidSettings
-from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.codes import INVALID_ARGUMENT
+from relentless.serving.model_server.lifecycle.versions import Policy
+from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.model_server.text_files import read_message
-from relentless.serving.model_server.versions import Policy
 from relentless.serving.tf_protos import model_server_config_pb2
 
 MODELS_CONFIG = HERE / "tfserving" / "models.config"

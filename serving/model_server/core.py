@@ -1,7 +1,7 @@
 """Every method of TensorFlow Serving's API without a transport: messages in, messages out.
 
-gRPC (``services.py``) and REST stand above and add nothing to an answer. Below: ``manager.py``
-(which version) and one pure module for each kind of inference.
+gRPC (``services.py``) and REST stand above and add nothing to an answer. Below:
+``lifecycle/manager.py`` (which version) and one pure module for each kind of inference.
 """
 
 from collections.abc import Callable
@@ -9,17 +9,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from relentless.serving.model_server.capi import TFError
-from relentless.serving.model_server.classification import classify
 from relentless.serving.model_server.codes import INVALID_ARGUMENT
 from relentless.serving.model_server.config import Place, from_proto
-from relentless.serving.model_server.examples import DEFAULT_SIGNATURE
-from relentless.serving.model_server.manager import Manager
+from relentless.serving.model_server.inference.classification import classify
+from relentless.serving.model_server.inference.examples import DEFAULT_SIGNATURE
+from relentless.serving.model_server.inference.multi_inference import multi_inference
+from relentless.serving.model_server.inference.prediction import predict
+from relentless.serving.model_server.inference.regression import regress
+from relentless.serving.model_server.lifecycle.manager import Manager
+from relentless.serving.model_server.lifecycle.servable import Servable, Session
 from relentless.serving.model_server.metrics import Metrics
-from relentless.serving.model_server.multi_inference import multi_inference
-from relentless.serving.model_server.prediction import predict
-from relentless.serving.model_server.regression import regress
-from relentless.serving.model_server.servable import Servable, Session
+from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.model_server.timed import TimedSession, count_examples
 from relentless.serving.tf_protos import (
     classification_pb2,

@@ -13,7 +13,6 @@ from relentless import __version__
 from relentless.configs.process import announce, configure_logging
 from relentless.configs.settings import Settings
 from relentless.proto.errors import InvalidSettings, RelentlessError
-from relentless.serving.model_server.capi import TFError, library
 from relentless.serving.model_server.config import (
     MODELS_CONFIG,
     MONITORING_CONFIG,
@@ -27,6 +26,7 @@ from relentless.serving.model_server.config import (
 )
 from relentless.serving.model_server.flags import parse, usage
 from relentless.serving.model_server.options import ServerOptions
+from relentless.serving.model_server.runtime.capi import TFError, library
 from relentless.serving.model_server.server import Models, ModelServer, start, tend
 from relentless.serving.tf_protos import model_server_config_pb2
 

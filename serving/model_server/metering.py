@@ -1,13 +1,13 @@
-"""gRPC's requests, recorded. REST's are by ``rest.py``, where a body that is no JSON is one too."""
+"""gRPC's requests, recorded. REST's are by ``rest/api.py``: there a body that is no JSON is one."""
 
 import time
 from collections.abc import Callable
 from typing import Any
 
-from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.codes import INTERNAL
 from relentless.serving.model_server.core import Core
 from relentless.serving.model_server.metrics import Metrics
+from relentless.serving.model_server.runtime.capi import TFError
 
 
 class MeteredCore:

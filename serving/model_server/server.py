@@ -21,11 +21,13 @@ from grpc_health.v1 import (  # type: ignore[import-untyped]
 from grpc_health.v1.health import HealthServicer  # type: ignore[import-untyped]
 
 from relentless.proto.errors import InvalidSettings, ModelUnavailable, RelentlessError
-from relentless.serving.model_server.batching import Batching
-from relentless.serving.model_server.batching_options import from_flags
-from relentless.serving.model_server.capi import TFError, library
+from relentless.serving.model_server.batching.options import from_flags
+from relentless.serving.model_server.batching.session import Batching
 from relentless.serving.model_server.config import ModelConfig, Place, anywhere, read_config
 from relentless.serving.model_server.core import Answering, Core
+from relentless.serving.model_server.lifecycle.loading import Loading, bare
+from relentless.serving.model_server.lifecycle.manager import Manager
+from relentless.serving.model_server.lifecycle.rules import Rules, unavailable_text
 from relentless.serving.model_server.listeners import (
     addresses,
     channel_arguments,
@@ -33,15 +35,13 @@ from relentless.serving.model_server.listeners import (
     read_ssl,
     require_local,
 )
-from relentless.serving.model_server.loading import Loading, bare
-from relentless.serving.model_server.manager import Manager
 from relentless.serving.model_server.metering import MeteredCore
 from relentless.serving.model_server.metrics import Metrics
 from relentless.serving.model_server.options import ServerOptions, schedulable_cpus
-from relentless.serving.model_server.rest_start import rest_options, rest_server
-from relentless.serving.model_server.rules import Rules, unavailable_text
+from relentless.serving.model_server.rest.start import rest_options, rest_server
+from relentless.serving.model_server.runtime.capi import TFError, library
+from relentless.serving.model_server.runtime.session_config import from_options
 from relentless.serving.model_server.services import ModelService, PredictionService, profiler
-from relentless.serving.model_server.session_config import from_options
 from relentless.serving.model_server.text_files import read_message
 from relentless.serving.tf_protos import (
     config_pb2,

@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 
-from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.core import Core
 from relentless.serving.model_server.metering import MeteredCore
+from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tf_protos import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 log = structlog.get_logger(__name__)

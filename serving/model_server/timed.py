@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.codes import INTERNAL
+from relentless.serving.model_server.lifecycle.servable import Session
 from relentless.serving.model_server.metrics import Metrics
-from relentless.serving.model_server.servable import Session
+from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tensor_proto import RawTensor
 
 

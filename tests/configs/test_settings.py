@@ -32,6 +32,22 @@ def test_the_environment_overrides_the_file_and_arguments_override_both(
     assert Settings(hub={"port": 9001}).hub.port == 9001
 
 
+def test_model_servers_are_one_unless_more_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Settings()
+    assert (plain.model_server.replicas, plain.model_server.secondary) == ((), ())
+    assert plain.predictor.backend == "engine"
+    monkeypatch.setenv("RELENTLESS_MODEL_SERVER__REPLICAS", '["10.0.0.2:8500"]')
+    monkeypatch.setenv("RELENTLESS_MODEL_SERVER__SECONDARY", '["10.1.0.1:8500"]')
+    monkeypatch.setenv("RELENTLESS_PREDICTOR__BACKEND", "server")
+    named = Settings()
+    assert named.model_server.replicas == ("10.0.0.2:8500",)
+    assert named.model_server.secondary == ("10.1.0.1:8500",)
+    assert named.predictor.backend == "server"
+    monkeypatch.setenv("RELENTLESS_PREDICTOR__BACKEND", "both")
+    with pytest.raises(ValidationError, match="backend"):
+        Settings()
+
+
 def test_keys_come_by_the_vendors_names_also_from_a_dotenv_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -11,8 +11,8 @@ from relentless.configs.clock import ManualClock
 from relentless.configs.settings import Settings
 from relentless.mcp_server.server import Hub, build
 from relentless.serving.model_server.config import ModelConfig
+from relentless.serving.model_server.lifecycle.versions import Policy
 from relentless.serving.model_server.main import ModelServer, serve
-from relentless.serving.model_server.versions import Policy
 from relentless.store.ports import Kind
 from tests.serving.saved_models import MODEL, random_weights, write_version
 

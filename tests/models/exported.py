@@ -14,10 +14,10 @@ from relentless.configs.settings import REPOSITORY
 from relentless.models.manifest import WEIGHTS
 from relentless.models.weights import Weights, load_weights
 from relentless.serving.model_server.config import ModelConfig, under
+from relentless.serving.model_server.lifecycle.versions import Policy
 from relentless.serving.model_server.main import REQUIRED
 from relentless.serving.model_server.options import ServerOptions
 from relentless.serving.model_server.server import Models, ModelServer, start
-from relentless.serving.model_server.versions import Policy
 from relentless.serving.ports import HEADS
 from relentless.serving.tensor_proto import STRING, RawTensor, pack, unpack
 from relentless.serving.tf_protos import predict_pb2, prediction_service_pb2_grpc

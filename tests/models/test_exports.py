@@ -9,10 +9,10 @@ import pytest
 
 from relentless.configs.settings import REPOSITORY
 from relentless.models.manifest import MANIFEST, load_manifest, verify
-from relentless.serving.model_server.capi import TFError
-from relentless.serving.model_server.loading import Loading
+from relentless.serving.model_server.lifecycle.loading import Loading
+from relentless.serving.model_server.lifecycle.warmup import WARMUP_FILE, records
+from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.model_server.server import ModelServer
-from relentless.serving.model_server.warmup import WARMUP_FILE, records
 from relentless.serving.tf_protos import prediction_log_pb2, saved_model_pb2
 
 from .exported import by_grpc, by_rest, check_every_signature, served

@@ -13,7 +13,7 @@ from relentless.models.manifest import GOLDEN, WEIGHTS, digests, load_manifest, 
 from relentless.models.training import CHOOSE_UNTIL, FIT_UNTIL, assemble, silence, splits, train
 from relentless.models.weights import Weights, load_weights, shapes
 from relentless.proto.errors import InvalidInput, ModelInvalid
-from relentless.serving.model_server.versions import scan
+from relentless.serving.model_server.lifecycle.versions import scan
 
 from .exported import by_grpc, by_rest, check_every_signature, served
 

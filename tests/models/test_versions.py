@@ -11,9 +11,9 @@ from relentless.models.context_vector import CONTEXT_VECTOR
 from relentless.models.feature_spec import TICK_FEATURES
 from relentless.models.manifest import MODEL_NAME, WEIGHTS, verify
 from relentless.models.weights import EMBEDDING, HEAD_NAMES, HIDDEN, load_weights
-from relentless.serving.model_server.session import SavedModelSession
-from relentless.serving.model_server.tensors import STRING, RawTensor
-from relentless.serving.model_server.warmup import admit
+from relentless.serving.model_server.lifecycle.warmup import admit
+from relentless.serving.model_server.runtime.session import SavedModelSession
+from relentless.serving.model_server.runtime.tensors import STRING, RawTensor
 from relentless.serving.ports import HEADS
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_outputs.json").read_text())

@@ -7,8 +7,8 @@ import grpc
 import pytest
 
 from relentless.serving.model_server.config import ModelConfig
+from relentless.serving.model_server.lifecycle.versions import Policy
 from relentless.serving.model_server.main import ModelServer, serve
-from relentless.serving.model_server.versions import Policy
 
 from .saved_models import MODEL, random_weights, write_version
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from relentless.serving.model_server.config import ModelConfig, within
+from relentless.serving.model_server.lifecycle.versions import Policy
 from relentless.serving.model_server.options import ServerOptions
 from relentless.serving.model_server.server import Models, ModelServer, start
-from relentless.serving.model_server.versions import Policy
 
 from .by_flags import free_port
 from .rest_models import echo

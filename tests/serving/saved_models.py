@@ -24,7 +24,7 @@ from relentless.models.weights import (
     save_weights,
     shapes,
 )
-from relentless.serving.model_server.warmup import WARMUP_FILE, masked_crc
+from relentless.serving.model_server.lifecycle.warmup import WARMUP_FILE, masked_crc
 from relentless.serving.tensor_proto import RawTensor, pack
 from relentless.serving.tf_protos import prediction_log_pb2, saved_model_pb2
 

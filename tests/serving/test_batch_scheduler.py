@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from relentless.serving.model_server.batch_scheduler import BatchQueue, BatchScheduler
-from relentless.serving.model_server.batching_options import BatchingOptions
-from relentless.serving.model_server.capi import TFError
+from relentless.serving.model_server.batching.options import BatchingOptions
+from relentless.serving.model_server.batching.scheduler import BatchQueue, BatchScheduler
+from relentless.serving.model_server.runtime.capi import TFError
 
 PATIENCE_S = 30.0
 NEVER = 3600.0

@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relentless.serving.model_server.batch_tensors import count_rows, cut, cut_output, join, merge
-from relentless.serving.model_server.capi import TFError
+from relentless.serving.model_server.batching.tensors import (
+    count_rows,
+    cut,
+    cut_output,
+    join,
+    merge,
+)
+from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tensor_proto import DTYPES, STRING, RawTensor
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from relentless.serving.model_server.batching import Batching, BatchingSession
-from relentless.serving.model_server.batching_options import BatchingOptions
-from relentless.serving.model_server.capi import TFError
-from relentless.serving.model_server.session import SavedModelSession
+from relentless.serving.model_server.batching.options import BatchingOptions
+from relentless.serving.model_server.batching.session import Batching, BatchingSession
+from relentless.serving.model_server.runtime.capi import TFError
+from relentless.serving.model_server.runtime.session import SavedModelSession
 from relentless.serving.tensor_proto import RawTensor
 
 from .saved_models import EMBEDDING, HIDDEN, F, Graph, random_weights, write_graph
@@ -323,7 +323,7 @@ def test_a_batch_that_outlives_the_unload_closes_the_session_when_it_ends(
     pool: futures.ThreadPoolExecutor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("relentless.serving.model_server.batching.CLOSE_S", 0.01)
+    monkeypatch.setattr("relentless.serving.model_server.batching.session.CLOSE_S", 0.01)
     session = opened()
     watched.gate.clear()
     answer = pool.submit(ask, session, HALVED[:1])

@@ -7,14 +7,14 @@ from google.protobuf import text_format
 
 from relentless.proto.errors import InvalidSettings
 from relentless.proto.gen.model_server_pb2 import BatchingParameters
-from relentless.serving.model_server.batching_options import (
+from relentless.serving.model_server.batching.options import (
     BatchingOptions,
     from_flags,
     from_proto,
     read_batching,
 )
-from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.options import schedulable_cpus
+from relentless.serving.model_server.runtime.capi import TFError
 
 
 def parsed(text: str) -> BatchingOptions:

@@ -22,9 +22,9 @@ import yaml
 from relentless.configs.settings import REPOSITORY
 from relentless.proto.errors import InvalidSettings, ModelRejected, ModelUnavailable
 from relentless.serving.model_server.config import ModelConfig, under
+from relentless.serving.model_server.lifecycle.versions import Policy
 from relentless.serving.model_server.options import ServerOptions
 from relentless.serving.model_server.server import Models, ModelServer, start
-from relentless.serving.model_server.versions import Policy
 from relentless.serving.tensor_proto import RawTensor, pack
 from relentless.serving.tf_client import TfServingPredictor
 from relentless.serving.tf_protos import predict_pb2, prediction_service_pb2_grpc

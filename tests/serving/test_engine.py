@@ -20,8 +20,8 @@ from relentless.proto.errors import ModelInvalid, ModelRejected, ModelUnavailabl
 from relentless.serving import forward
 from relentless.serving.engine import InProcessEngine
 from relentless.serving.model_server.config import ModelConfig
+from relentless.serving.model_server.lifecycle.versions import Policy
 from relentless.serving.model_server.main import REQUIRED, serve
-from relentless.serving.model_server.versions import Policy
 from relentless.serving.parity import TOLERANCE, check_against
 from relentless.serving.ports import Embedded, Predictor
 from relentless.serving.tf_client import TfServingPredictor

@@ -18,12 +18,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.config import ModelConfig
-from relentless.serving.model_server.manager import Manager
-from relentless.serving.model_server.rules import RETRY_S, Rules
-from relentless.serving.model_server.servable import Servable
-from relentless.serving.model_server.versions import Policy, State, scan
+from relentless.serving.model_server.lifecycle.manager import Manager
+from relentless.serving.model_server.lifecycle.rules import RETRY_S, Rules
+from relentless.serving.model_server.lifecycle.servable import Servable
+from relentless.serving.model_server.lifecycle.versions import Policy, State, scan
+from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tensor_proto import RawTensor
 
 MODELS = ("a", "b")

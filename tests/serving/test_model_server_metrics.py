@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relentless.serving.model_server.capi import TFError
-from relentless.serving.model_server.loading import Loading
+from relentless.serving.model_server.lifecycle.loading import Loading
 from relentless.serving.model_server.metrics import MAX_SERIES, OTHER, Metrics
-from relentless.serving.model_server.rest_start import METRICS_PATH
+from relentless.serving.model_server.rest.start import METRICS_PATH
+from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tf_protos import (
     classification_pb2,
     inference_pb2,

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from relentless.serving.model_server.pages import clean_mappings, release
+from relentless.serving.model_server.runtime.pages import clean_mappings, release
 
 SMAPS = b"""\
 7f00-7f10 r--p 00000000 08:01 1   /site/libtensorflow_cc.so.2
@@ -40,7 +40,7 @@ def test_a_library_that_is_not_there_has_no_pages() -> None:
 def test_an_open_library_is_resident_only_where_it_is_used() -> None:
     code = (
         "import re, pathlib\n"
-        "from relentless.serving.model_server.capi import library\n"
+        "from relentless.serving.model_server.runtime.capi import library\n"
         "print(library().TF_Version().decode())\n"
         "text = pathlib.Path('/proc/self/status').read_text()\n"
         "print(int(re.search(r'RssFile:\\s+(\\d+)', text)[1]))\n"

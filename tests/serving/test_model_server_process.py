@@ -21,9 +21,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from relentless.models.weights import Weights
 from relentless.proto.errors import InvalidSettings, ModelUnavailable
 from relentless.serving.model_server.config import ModelConfig
+from relentless.serving.model_server.lifecycle.versions import Policy
 from relentless.serving.model_server.listeners import require_local
 from relentless.serving.model_server.main import REQUIRED, ModelServer, serve
-from relentless.serving.model_server.versions import Policy
 from relentless.serving.tf_client import TfServingPredictor
 
 from .saved_models import (

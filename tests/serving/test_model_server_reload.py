@@ -9,12 +9,12 @@ import grpc
 import numpy as np
 import pytest
 
-from relentless.serving.model_server.capi import session_config
 from relentless.serving.model_server.config import ModelConfig, common_root
 from relentless.serving.model_server.main import models_for
 from relentless.serving.model_server.options import ServerOptions
+from relentless.serving.model_server.runtime.capi import session_config
+from relentless.serving.model_server.runtime.session_config import SessionConfig, is_small
 from relentless.serving.model_server.server import ModelServer, start
-from relentless.serving.model_server.session_config import SessionConfig, is_small
 from relentless.serving.tensor_proto import RawTensor, pack
 from relentless.serving.tf_protos import (
     model_management_pb2,

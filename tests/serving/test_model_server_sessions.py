@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from relentless.serving.model_server.capi import TFError
-from relentless.serving.model_server.loading import Loading
+from relentless.serving.model_server.lifecycle.loading import Loading
+from relentless.serving.model_server.lifecycle.warmup import WARMUP_FILE
 from relentless.serving.model_server.main import REQUIRED
-from relentless.serving.model_server.session import SavedModelSession
-from relentless.serving.model_server.warmup import WARMUP_FILE
+from relentless.serving.model_server.runtime.capi import TFError
+from relentless.serving.model_server.runtime.session import SavedModelSession
 from relentless.serving.tensor_proto import DTYPES, RawTensor, TensorError, pack, unpack
 from relentless.serving.tf_protos import tensor_pb2
 

@@ -10,22 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relentless.proto.errors import InvalidSettings
-from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.config import (
     MODELS_CONFIG,
     ModelConfig,
     read_config,
     under,
 )
-from relentless.serving.model_server.manager import Manager
-from relentless.serving.model_server.rules import LOAD_RETRIES, RETRY_S, Rules
-from relentless.serving.model_server.versions import (
+from relentless.serving.model_server.lifecycle.manager import Manager
+from relentless.serving.model_server.lifecycle.rules import LOAD_RETRIES, RETRY_S, Rules
+from relentless.serving.model_server.lifecycle.versions import (
     Policy,
     Standing,
     State,
     next_action,
     scan,
 )
+from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tensor_proto import RawTensor
 
 LOADED: list[int] = []

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from relentless.serving.model_server import session as sessions
-from relentless.serving.model_server.capi import TFError
-from relentless.serving.model_server.loading import Loading
-from relentless.serving.model_server.warmup import MAX_RECORDS
+from relentless.serving.model_server.lifecycle.loading import Loading
+from relentless.serving.model_server.lifecycle.warmup import MAX_RECORDS
+from relentless.serving.model_server.runtime import session as sessions
+from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tensor_proto import RawTensor, pack
 from relentless.serving.tf_protos import prediction_log_pb2
 

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,7 +83,9 @@ class Running:
 
 
 @asynccontextmanager
-async def predictor(state: Path, hub: FakeHub, stream: str) -> AsyncIterator[Running]:
+async def predictor(
+    state: Path, hub: FakeHub, stream: str, more: Mapping[str, str]
+) -> AsyncIterator[Running]:
     ensure_local(state)
     environment = {
         "RELENTLESS_PATHS__STATE": str(state),
@@ -97,6 +99,7 @@ async def predictor(state: Path, hub: FakeHub, stream: str) -> AsyncIterator[Run
         "RELENTLESS_CLOCK__EPOCH": str(datetime.now(UTC).timestamp()),
         "RELENTLESS_SOURCES__ALPACA__URL": stream,
         "RELENTLESS_SOURCES__ALPACA__ORIGIN": "synthetic",
+        **more,
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -117,13 +120,13 @@ async def predictor(state: Path, hub: FakeHub, stream: str) -> AsyncIterator[Run
 
 
 @asynccontextmanager
-async def running(state: Path) -> AsyncIterator[tuple[Running, FakeHub]]:
+async def running(state: Path, **more: str) -> AsyncIterator[tuple[Running, FakeHub]]:
     async with (
         FakeHub(lease_s=1.0, context=context()) as hub,
         serve(exchange, "127.0.0.1", 0) as server,
     ):
         port = next(iter(server.sockets)).getsockname()[1]
-        async with predictor(state, hub, f"ws://127.0.0.1:{port}") as here:
+        async with predictor(state, hub, f"ws://127.0.0.1:{port}", more) as here:
             yield here, hub
 
 
@@ -243,3 +246,52 @@ async def test_a_predictor_serves_and_ends_and_keeps_what_it_sent(tmp_path: Path
     assert [s.sequence for s in kept] == list(range(1, len(kept) + 1))
     assert kept[:100] == [e.signal._replace(flags=kept[0].flags) for e in events]
     assert {block.target for block in blocks} == {here.ready["session"]}
+
+
+async def test_open_streams_end_whole_and_with_a_status_when_the_process_is_told_to_end(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as (here, _):
+        key = (("authorization", f"Bearer {local_credential(tmp_path, 'TradingAgent')}"),)
+        async with grpc.aio.insecure_channel(here.ready["grpc"]) as channel:
+            stub = market_pb2_grpc.FinancialPredictorStub(channel)
+            streams = [stub.StreamPredictBatch(metadata=key, timeout=LIMIT_S) for _ in range(5)]
+            for stream in streams:
+                await stream.write(market_pb2.TickBatch(ticks=packed(ticks(100)).tobytes()))
+                answer = await stream.read()
+                assert (len(answer.frames), len(answer.reasons)) == (6_400, 100)
+            ending = asyncio.create_task(here.end())
+            for stream in streams:
+                with pytest.raises(grpc.aio.AioRpcError) as ended:
+                    await stream.read()
+                assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
+                assert "first tick without a result" in str(ended.value.details())
+            assert await ending == (0, b"")
+
+
+@pytest.mark.promise("P7")
+async def test_over_model_servers_that_are_gone_the_engine_predicts_and_the_signals_say_so(
+    tmp_path: Path,
+) -> None:
+    gone = {
+        "RELENTLESS_PREDICTOR__BACKEND": "server",
+        "RELENTLESS_MODEL_SERVER__REPLICAS": '["127.0.0.1:2"]',
+        "RELENTLESS_MODEL_SERVER__SECONDARY": '["127.0.0.1:3"]',
+    }
+    async with running(tmp_path, **gone) as (here, hub):
+        key = local_credential(tmp_path, "TradingAgent")
+        signals: list[Signal] = []
+        async with FeedClient(here.ready["feed"], key, next_sequence=1) as client:
+            async for event in client:
+                if isinstance(event, Received):
+                    signals.append(event.signal)
+                    if len(signals) == 50:
+                        break
+        await calls(here.ready["grpc"], tmp_path)
+        stats = hub.requests[-1]["stats"]["model_servers"]
+        code, rest = await here.end()
+    assert (code, rest) == (0, b"")
+    assert [s.sequence for s in signals] == list(range(1, 51))
+    assert all(s.flags & Flag.FAILOVER for s in signals)
+    assert (stats["site"], stats["failovers"]) == ("edge", 1)
+    assert [said["up"] for said in stats["servers"].values()] == [False, False, False, True]

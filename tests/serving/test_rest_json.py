@@ -11,13 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from relentless.serving.model_server.capi import TFError
 from relentless.serving.model_server.codes import INVALID_ARGUMENT, UNIMPLEMENTED
-from relentless.serving.model_server.json_answers import decimals, predictions_json
-from relentless.serving.model_server.json_examples import fill_examples
-from relentless.serving.model_server.json_tensor import Format, fill_tensors, short_way
-from relentless.serving.model_server.json_text import MAX_CONTAINERS, MAX_TEXT, parse, value_text
-from relentless.serving.model_server.json_values import long_way
+from relentless.serving.model_server.rest.json_answers import decimals, predictions_json
+from relentless.serving.model_server.rest.json_examples import fill_examples
+from relentless.serving.model_server.rest.json_tensor import Format, fill_tensors, short_way
+from relentless.serving.model_server.rest.json_text import (
+    MAX_CONTAINERS,
+    MAX_TEXT,
+    parse,
+    value_text,
+)
+from relentless.serving.model_server.rest.json_values import long_way
+from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tensor_proto import RawTensor, pack, unpack
 from relentless.serving.tf_protos import classification_pb2, meta_graph_pb2, predict_pb2
 

@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relentless.proto.errors import InvalidSettings, ModelUnavailable
-from relentless.serving.model_server import rest_http, rest_protocol
 from relentless.serving.model_server.options import ServerOptions
-from relentless.serving.model_server.rest_start import METRICS_PATH, metrics_path, rest_options
+from relentless.serving.model_server.rest import http as rest_http
+from relentless.serving.model_server.rest import protocol as rest_protocol
+from relentless.serving.model_server.rest.start import METRICS_PATH, metrics_path, rest_options
 from relentless.serving.model_server.server import ModelServer
 
 from .by_flags import free_port, wait_for

@@ -12,8 +12,8 @@ import pytest
 
 from relentless.proto.errors import ModelInvalid, ModelRejected, ModelUnavailable
 from relentless.serving.model_server.config import ModelConfig
+from relentless.serving.model_server.lifecycle.versions import Policy
 from relentless.serving.model_server.main import serve
-from relentless.serving.model_server.versions import Policy
 from relentless.serving.ports import Embedded, Predictor
 from relentless.serving.tensor_proto import RawTensor, pack
 from relentless.serving.tf_client import ATTEMPTS, TfServingPredictor

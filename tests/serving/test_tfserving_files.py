@@ -13,7 +13,7 @@ from google.protobuf import text_format
 
 from relentless.configs.settings import REPOSITORY, Settings
 from relentless.proto.gen.model_server_pb2 import BatchingParameters, MonitoringConfig
-from relentless.serving.model_server.batching_options import read_batching
+from relentless.serving.model_server.batching.options import read_batching
 from relentless.serving.model_server.flags import parse
 from relentless.serving.model_server.options import ServerOptions
 from relentless.serving.tf_protos import config_pb2, model_server_config_pb2

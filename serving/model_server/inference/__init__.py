@@ -1,0 +1,1 @@
+"""The kinds of inference on one loaded version: messages in, messages out. Pure; no transport."""

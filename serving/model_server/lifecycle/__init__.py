@@ -1,0 +1,1 @@
+"""How versions of models come, serve and leave: found, loaded, checked, labelled, drained."""

@@ -1,0 +1,60 @@
+"""Versions that leave: each is closed when its last request has left, beside everything else.
+
+Below ``manager.py``, whose loading threads never wait for a request.
+"""
+
+import contextvars
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import structlog
+
+from relentless.serving.model_server.lifecycle.servable import Servable
+from relentless.serving.model_server.runtime.capi import TFError
+
+log = structlog.get_logger(__name__)
+
+DRAIN_S = 30.0
+THREADS = 4
+
+
+class Drain:
+    """Threads that wait for the last requests. Safe for concurrent use."""
+
+    def __init__(self, seconds: float = DRAIN_S) -> None:
+        self.seconds = seconds
+        """How long is waited; a session that is still in use then closes with its last request."""
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="model-drain")
+        self._lock = threading.Lock()
+        self._pending: set[Future[None]] = set()
+
+    def let_go(self, servable: Servable, ended: Callable[[], None] = lambda: None) -> None:
+        """Close a version's session when it may be, then say so."""
+        # The lines that it logs carry what the caller's carry.
+        context = contextvars.copy_context()
+        future = self._threads.submit(context.run, self._close, servable, ended)
+        with self._lock:
+            self._pending.add(future)
+        future.add_done_callback(self._done)
+
+    def pending(self) -> list[Future[None]]:
+        """Give what is not closed yet."""
+        with self._lock:
+            return list(self._pending)
+
+    def shutdown(self) -> None:
+        """Wait until everything is closed or given up."""
+        self._threads.shutdown()
+
+    def _close(self, servable: Servable, ended: Callable[[], None]) -> None:
+        try:
+            if not servable.drain(self.seconds):
+                log.error("version still in use", model=servable.name, version=servable.version)
+        except TFError as error:
+            log.error("version not closed", model=servable.name, error=str(error))
+        ended()
+
+    def _done(self, future: Future[None]) -> None:
+        with self._lock:
+            self._pending.discard(future)

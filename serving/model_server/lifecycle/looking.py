@@ -1,0 +1,32 @@
+"""Looks at base paths, and says once, not at every look, that nothing is there."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+
+from relentless.serving.model_server.config import ModelConfig
+from relentless.serving.model_server.lifecycle.versions import scan
+
+log = structlog.get_logger(__name__)
+
+HINT = "a version is a folder named by a number, as in /1/"
+
+
+class Lookout:
+    """Remembers what it has said. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._said: dict[Path, str] = {}
+
+    def look(self, config: ModelConfig) -> Mapping[int, Path] | None:
+        """Give the version folders of a model by number, or None without its base path."""
+        found = scan(config.base)
+        if found:
+            self._said.pop(config.base, None)
+            return found
+        words = "no base path" if found is None else "no versions under the base path"
+        if self._said.get(config.base) != words:
+            self._said[config.base] = words
+            log.warning(words, model=config.name, path=str(config.base), hint=HINT)
+        return found

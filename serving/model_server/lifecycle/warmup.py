@@ -1,0 +1,140 @@
+"""What a version must pass before it is AVAILABLE: its warm-up requests, and the contract.
+
+Warm-up is TensorFlow Serving's: ``assets.extra/tf_serving_warmup_requests`` holds at most a
+thousand ``PredictionLog`` records, and one that fails, fails the load. Two checks are our own:
+the signatures that the callers rely on exist, and no warm-up answer holds a NaN or an infinity.
+"""
+
+import struct
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from relentless.serving.model_server.codes import (
+    DATA_LOSS,
+    FAILED_PRECONDITION,
+    INVALID_ARGUMENT,
+    UNIMPLEMENTED,
+)
+from relentless.serving.model_server.inference.classification import classify
+from relentless.serving.model_server.inference.multi_inference import multi_inference
+from relentless.serving.model_server.inference.prediction import predict
+from relentless.serving.model_server.inference.regression import regress
+from relentless.serving.model_server.lifecycle.servable import Session
+from relentless.serving.model_server.runtime.capi import TFError
+from relentless.serving.tf_protos import (
+    classification_pb2,
+    inference_pb2,
+    prediction_log_pb2,
+    regression_pb2,
+)
+
+WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+MAX_RECORDS = 1000
+
+
+def masked_crc(data: bytes) -> int:
+    """Give the checksum that TFRecord files store: CRC-32C, rotated and offset."""
+    crc: int = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def records(path: Path) -> Iterator[bytes]:
+    """Read a TFRecord file.
+
+    Raises:
+        TFError: DATA_LOSS for a truncated file or a checksum that does not hold.
+    """
+    data, at = path.read_bytes(), 0
+    while at < len(data):
+        try:
+            length, check = struct.unpack_from("<QI", data, at)
+            (body_check,) = struct.unpack_from("<I", data, at + 12 + length)
+        except struct.error as error:
+            raise TFError(DATA_LOSS, f"{path.name} is truncated at byte {at}") from error
+        body = data[at + 12 : at + 12 + length]
+        if masked_crc(data[at : at + 8]) != check or masked_crc(body) != body_check:
+            raise TFError(DATA_LOSS, f"{path.name} is corrupted at byte {at}")
+        yield body
+        at += 16 + length
+
+
+def admit(
+    session: Session,
+    folder: Path,
+    version: int,
+    required: Collection[str],
+    *,
+    iterations: int = 1,
+    check: bool = False,
+    finite: bool = True,
+) -> int:
+    """Check and warm up a loaded version; give the number of warm-up requests that were read.
+
+    Args:
+        session: what runs the model.
+        folder: the SavedModel.
+        version: its number.
+        required: signatures that must be there.
+        iterations: how often each request runs; with 0 the file is not read.
+        check: refuse signatures of another method.
+        finite: refuse a version that answers a NaN or an infinity.
+
+    Raises:
+        TFError: why this version must not serve.
+    """
+    if missing := sorted(set(required) - set(session.signatures)):
+        raise TFError(FAILED_PRECONDITION, f"signatures missing: {', '.join(missing)}")
+    path, count = folder / WARMUP_FILE, 0
+    if iterations < 1 or not path.exists():
+        return 0
+    for record in records(path):
+        count += 1
+        if count > MAX_RECORDS:
+            raise TFError(
+                INVALID_ARGUMENT,
+                f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {path}",
+            )
+        log = _parsed(record, path)
+        for _ in range(iterations):
+            for alias, tensor in _replay(session, log, version, check):
+                if finite:
+                    _check_finite(alias, log.predict_log.request.model_spec.signature_name, tensor)
+    return count
+
+
+def _parsed(record: bytes, path: Path) -> Any:
+    try:
+        return prediction_log_pb2.PredictionLog.FromString(record)
+    except DecodeError as error:
+        raise TFError(INVALID_ARGUMENT, f"Failed to parse warmup record from {path}") from error
+
+
+def _replay(session: Session, log: Any, version: int, check: bool) -> list[tuple[str, Any]]:
+    """Run one record, and give the tensors that a Predict answered."""
+    kind = log.WhichOneof("log_type")
+    if kind == "predict_log":
+        request = log.predict_log.request
+        response = predict(session, request, version, check=check)
+        return list(response.outputs.items())
+    if kind == "classify_log":
+        result = classification_pb2.ClassificationResult()
+        classify(session, log.classify_log.request, result, check=check)
+    elif kind == "regress_log":
+        regress(session, log.regress_log.request, regression_pb2.RegressionResult(), check=check)
+    elif kind == "multi_inference_log":
+        response = inference_pb2.MultiInferenceResponse()
+        multi_inference(session, log.multi_inference_log.request, version, response, check=check)
+    elif kind == "session_run_log":
+        raise TFError(UNIMPLEMENTED, "Unsupported log_type for warmup: session_run_log")
+    return []
+
+
+def _check_finite(alias: str, signature: str, tensor: Any) -> None:
+    values = np.array(tensor.float_val or tensor.double_val)
+    if not np.isfinite(values).all():
+        raise TFError(FAILED_PRECONDITION, f"warm-up of {signature}: output {alias} is not finite")

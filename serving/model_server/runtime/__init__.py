@@ -1,0 +1,1 @@
+"""TensorFlow's C++ runtime by ctypes: the library, sessions, tensors."""
