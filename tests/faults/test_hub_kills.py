@@ -17,8 +17,8 @@ import pytest
 
 from relentless.configs.clock import RunClock
 from relentless.serving.model_server.config import ModelConfig
+from relentless.serving.model_server.lifecycle.versions import Policy
 from relentless.serving.model_server.main import ModelServer, serve
-from relentless.serving.model_server.versions import Policy
 from relentless.store.journal import open_journal
 from relentless.store.ports import Kind
 from relentless.tools.access import ACCESS
