@@ -27,6 +27,7 @@ from relentless.configs.clock import Clock
 from relentless.configs.process import announce, stop_event
 from relentless.configs.settings import Settings
 from relentless.serving.clients.hub import HubClient
+from relentless.serving.clients.memory import HeadMemory
 from relentless.store.keys import local_credential
 
 END_S: Final = 2.0
@@ -120,6 +121,7 @@ def build(settings: Settings) -> Fleet:
             settings.hub.url,
             local_credential(settings.paths.state, name),
             tls=settings.hub.calling(),
+            memory=HeadMemory(settings.paths.state / "agents" / "acknowledged" / f"{name}.json"),
         ),
     )
 

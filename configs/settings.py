@@ -67,6 +67,10 @@ class HubSettings(Section):
     port: Port = 8765
     rate_per_s: Annotated[float, Field(gt=0)] = 500.0
     """Tool calls a second for each principal, with a burst of as many."""
+    connections: Annotated[int, Field(ge=16)] = 4_096
+    """Open at a time; further ones are refused."""
+    request_s: Seconds = 30.0
+    """Wall seconds in which a request must have come, body and all."""
     lease_s: Seconds = 1.0
     """A predictor emits only under a lease of this length."""
     agent_lease_s: Seconds = 60.0

@@ -9,8 +9,9 @@ import math
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, Final, cast
 
 import uvicorn
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -22,7 +23,7 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.lowlevel import Server as McpServer
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from pydantic import AnyHttpUrl, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,9 +31,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from relentless.configs.access import LOOPBACK, TlsSettings
 from relentless.configs.settings import HubSettings
 from relentless.mcp_server.auth import READ_SCOPE, Gate, HubToken, KeyVerification
+from relentless.mcp_server.connections import BoundedProtocol, Limits, log_no_lost_clients
 from relentless.mcp_server.control import LeaseControl, LeaseRequest
 from relentless.mcp_server.fast import FastPublish
 from relentless.mcp_server.oauth import SCOPES
+from relentless.mcp_server.refusals import Plain
+from relentless.mcp_server.sessions import MAX_SESSIONS, Sessions
 from relentless.mcp_server.toolbox import Toolbox
 from relentless.proto.base import explain
 from relentless.proto.errors import Forbidden, Overloaded, RelentlessError
@@ -55,6 +59,7 @@ def application(
     gate: Gate,
 ) -> ASGIApp:
     """Give the whole ASGI application."""
+    log_no_lost_clients()
     hosts = dict.fromkeys(
         f"[{host}]" if ":" in host and host[0] != "[" else host
         for host in (*LOOPBACK, settings.host, *settings.allowed_hosts)
@@ -70,6 +75,7 @@ def application(
     )
     inner = server.streamable_http_app(
         json_response=False,
+        max_sessions=MAX_SESSIONS,
         auth=AuthSettings(
             issuer_url=AnyHttpUrl(settings.base_url),
             resource_server_url=None,
@@ -84,7 +90,7 @@ def application(
         ],
     )
     names = frozenset(host.encode() for host in hosts)
-    challenge = Challenge(inner, verification, _challenge(settings))
+    challenge = Challenge(Sessions(Plain(inner)), verification, _challenge(settings))
     fast = FastPublish(challenge, toolbox, verification, server.server_info, names)
     return Edge(fast, security)
 
@@ -142,7 +148,9 @@ class Edge:
             if refusal is not None:
                 await refusal(scope, receive, send)
                 return
-        await self._inner(scope, receive, send)
+        # Whose client went away within its body needs no answer, and no line in the log.
+        with suppress(ClientDisconnect):
+            await self._inner(scope, receive, send)
 
 
 class Challenge:
@@ -231,12 +239,18 @@ class HttpServer(uvicorn.Server):
     """uvicorn that leaves signals to the process and ends open streams gracefully."""
 
     def __init__(
-        self, app: ASGIApp, before_end: Callable[[], None], tls: TlsSettings | None = None
+        self,
+        app: ASGIApp,
+        before_end: Callable[[], None],
+        tls: TlsSettings | None = None,
+        limits: Limits | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=cast(
+                    type[asyncio.Protocol], partial(BoundedProtocol, limits=limits or Limits())
+                ),
                 ws="none",
                 lifespan="on",
                 log_config=None,

@@ -18,8 +18,9 @@ from relentless.mcp_server import apps
 from relentless.mcp_server.auth import Gate
 from relentless.mcp_server.completion import Completions
 from relentless.mcp_server.prompts import PROMPTS, get_prompt
+from relentless.mcp_server.refusals import brief
 from relentless.mcp_server.resources import JSON, LISTED, TEMPLATES, Resources
-from relentless.mcp_server.subscriptions import Push
+from relentless.mcp_server.subscriptions import MAX_STREAMS, Push, Streams, check_uris
 from relentless.mcp_server.toolbox import Toolbox
 from relentless.proto.errors import (
     AccessDenied,
@@ -56,7 +57,8 @@ class Protocol:
         self._resources = resources
         self._push = push
         self._gate = gate
-        self._listen = ListenHandler(push.bus)
+        self._listen = ListenHandler(push.bus, max_subscriptions=MAX_STREAMS)
+        self._streams = Streams()
         self.server = Server(
             "relentless",
             title="Relentless hub",
@@ -155,23 +157,27 @@ class Protocol:
     async def _watch(
         self, ctx: Context, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
+        uris = [str(uri) for uri in params.notifications.resource_subscriptions or ()]
         try:
-            for uri in params.notifications.resource_subscriptions or ():
-                self._gate.resource(str(uri))
+            check_uris(uris)
+            for uri in uris:
+                self._gate.resource(uri)
+            with self._streams.one(self._gate.caller().key_id):
+                return await self._listen(ctx, params)
         except RelentlessError as error:
             raise protocol_error(error) from error
-        return await self._listen(ctx, params)
 
 
 def protocol_error(error: RelentlessError) -> MCPError:
     """Give an error as JSON-RPC's, with our code and whether to try again in its data."""
+    message = brief(str(error))
     data: dict[str, Any] = {
         "code": error.code,
-        "message": str(error),
+        "message": message,
         "retryable": error.retryable,
     }
     if isinstance(error, Overloaded):
         data["retry_after"] = error.retry_after
     wrong = isinstance(error, NotFound | InvalidInput | AccessDenied)
     number = types.INVALID_PARAMS if wrong else types.INTERNAL_ERROR
-    return MCPError(code=number, message=str(error), data=data)
+    return MCPError(code=number, message=message, data=data)

@@ -23,6 +23,7 @@ from relentless.mcp_server.archive import Archive
 from relentless.mcp_server.audit import Audit, AuditedJournal
 from relentless.mcp_server.auth import Gate, KeyVerification, Rate
 from relentless.mcp_server.completion import Completions
+from relentless.mcp_server.connections import Limits, allow_files
 from relentless.mcp_server.contexts import ContextStore
 from relentless.mcp_server.control import LeaseControl
 from relentless.mcp_server.coordinator import Coordinator
@@ -50,7 +51,7 @@ from relentless.mcp_server.subscriptions import Push
 from relentless.mcp_server.toolbox import Toolbox
 from relentless.proto.messages import BROADCAST, ContextMessage
 from relentless.store.history import History
-from relentless.store.journal import open_journal
+from relentless.store.journal import hub_journal, open_journal
 from relentless.store.keys import KeyRing, ensure_local, keys_path, local_credential
 from relentless.store.online import open_online
 from relentless.store.ports import Journal, OnlineStore, Principal
@@ -102,7 +103,7 @@ async def build(
     state = settings.paths.state
     ensure_local(state)
     async with contextlib.AsyncExitStack() as stack:
-        journal = await open_journal(state / "hub" / "journal.db", clock)
+        journal = await open_journal(hub_journal(state), clock)
         stack.push_async_callback(journal.close)
         online = await open_online(settings.redis.url)
         stack.push_async_callback(online.close)
@@ -224,8 +225,9 @@ async def serve(settings: Settings, *, stop: asyncio.Event | None = None) -> Non
     settings = settings.model_copy(
         update={"hub": settings.hub.model_copy(update={"port": listener.getsockname()[1]})}
     )
+    limits = Limits(allow_files(settings.hub.connections), settings.hub.request_s)
     async with build(settings) as hub:
-        server = HttpServer(hub.app, hub.before_end, settings.hub.tls)
+        server = HttpServer(hub.app, hub.before_end, settings.hub.tls, limits)
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve([listener]))
             workers = [

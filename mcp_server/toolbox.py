@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from relentless.mcp_server import apps
 from relentless.mcp_server.audit import acting
 from relentless.mcp_server.auth import Gate
+from relentless.mcp_server.refusals import brief
 from relentless.mcp_server.schemas import compact_input, compact_output
 from relentless.proto.base import explain
 from relentless.proto.errors import (
@@ -168,15 +169,16 @@ class Toolbox:
 
 def failed(error: RelentlessError) -> Answer:
     """Give an error as a tool's answer."""
+    message = brief(str(error))
     said: dict[str, Any] = {
         "code": error.code,
-        "message": str(error),
+        "message": message,
         "retryable": error.retryable,
     }
     if isinstance(error, Overloaded) and error.retry_after is not None:
         said["retry_after"] = round(error.retry_after, 3)
     hint = " (may be tried again)" if error.retryable else ""
-    return Answer(f"{error.code}: {error}{hint}", json.dumps({"error": said}), is_error=True)
+    return Answer(f"{error.code}: {message}{hint}", json.dumps({"error": said}), is_error=True)
 
 
 def _tool(name: str, families: Sequence[object]) -> Tool:
@@ -237,6 +239,6 @@ def _unquoted(value: Any) -> Any:
     if isinstance(value, str) and value[:1] in "[{":
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value

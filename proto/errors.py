@@ -20,7 +20,8 @@ says whether the same call may succeed later, and its message says what to do ne
     |-- Unavailable             a part of the system that cannot answer now (retryable)
     |-- StorageError
     |   |-- JournalDamaged      a chain or a digest does not hold; nothing is served from it
-    |   +-- JournalBusy         another process owns the file, or the disk is full (retryable)
+    |   |-- JournalBusy         another process owns the file, or the disk is full (retryable)
+    |   +-- HeadLost            a hub no longer holds what it acknowledged; said once (retryable)
     |-- SourceError             an upstream source, by name
     |   |-- SourceUnavailable   cut, hung, 5xx, or its breaker is open (retryable)
     |   |-- SourceRateLimited   429; ``retry_after`` in seconds (retryable)
@@ -141,6 +142,13 @@ class JournalBusy(StorageError):
     """Another process owns the file, or the disk is full."""
 
     code = "journal_busy"
+    retryable = True
+
+
+class HeadLost(StorageError):
+    """A hub no longer holds what it acknowledged; whoever remembered it says so once."""
+
+    code = "head_lost"
     retryable = True
 
 

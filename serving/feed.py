@@ -141,6 +141,20 @@ class FeedServer:
                 for link in tuple(self.links):
                     link.abort()
 
+    def make_room(self) -> bool:
+        """End the oldest connection that has not logged in; gives whether there was one.
+
+        So nobody without a key can keep consumers out.
+        """
+        silent = min(
+            (link for link in self.links if not link.live), key=lambda x: x.since, default=None
+        )
+        if silent is None:
+            return False
+        self.links.discard(silent)
+        silent.end(Why.FULL, "others wait; log in at once")
+        return True
+
     def _heartbeat(self, place: int) -> bytes:
         flags = Flag.HEARTBEAT if self.permitted() else Flag.HEARTBEAT | Flag.HALTED
         now = max(0, self._now_ns())
@@ -157,6 +171,7 @@ class _Link(asyncio.Protocol):
 
     def __init__(self, feed: FeedServer) -> None:
         self.live = False
+        self.since = 0.0
         self.place = 0
         self._feed = feed
         self._reader = PacketReader(wire.MAX_CLIENT_PACKET)
@@ -171,7 +186,8 @@ class _Link(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER, low=0)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._feed.login_s, self._too_late)
-        if len(self._feed.links) >= self._feed.most:
+        self.since = loop.time()
+        if len(self._feed.links) >= self._feed.most and not self._feed.make_room():
             self._reject(Why.FULL, "too many connections; try later")
             return
         self._feed.links.add(self)

@@ -34,6 +34,7 @@ from relentless.serving.answers import Answers
 from relentless.serving.gates import REASONS
 from relentless.serving.grounds import GroundsRing
 from relentless.serving.grpc_auth import CredentialInterceptor, server_credentials
+from relentless.serving.grpc_decoding import DecodingInterceptor
 from relentless.serving.lease import Lease
 from relentless.serving.pipeline import CAPACITY
 from relentless.serving.ring import SignalRing
@@ -52,6 +53,8 @@ RISK_FRAMES = 512
 QUEUED = 1_024
 """Ticks of one stream that may wait before its caller is held back."""
 MAX_MESSAGE = 8 << 20
+MAX_NAMED = 1_024
+"""Symbols that callers may add to the directory, which never forgets, while this process runs."""
 
 
 class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
@@ -74,6 +77,7 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
         self._symbols = symbols
         self._lease = lease
         self._now_ns = now_ns
+        self._named = 0
         self._writing: set[asyncio.Task[Any]] = set()
         self._resumed = asyncio.Event()
 
@@ -232,12 +236,28 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
         try:
             while (tick := await context.read()) is not grpc.aio.EOF:
                 _check(tick)
-                self._symbols.intern(tick.symbol)
+                self._number(tick.symbol)
                 await inbox.put(tick)
         except (RelentlessError, DecodeError):
             await inbox.put(None)
             raise
         await inbox.put(None)
+
+    def _number(self, symbol: str) -> int:
+        """Give a symbol's number, and a new one while callers have not named too many.
+
+        Raises:
+            InvalidInput: no symbol.
+            Overloaded: no room for another one.
+        """
+        number = self._symbols.get(symbol)
+        if number:
+            return number
+        if self._named >= MAX_NAMED:
+            raise Overloaded(f"callers have named {MAX_NAMED} new symbols; no further one is taken")
+        number = self._symbols.intern(symbol)
+        self._named += 1
+        return number
 
     async def _typed(
         self, ticks: Sequence[market_pb2.MarketTick]
@@ -254,7 +274,7 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
             _check(tick)
             if tick.technical_indicators:
                 indicators.append((i, tick.technical_indicators))
-            number = self._symbols.intern(tick.symbol)
+            number = self._number(tick.symbol)
             numbers = (tick.price, tick.bid, tick.ask, tick.volume)
             TICK_STRUCT.pack_into(packed, i * TICK_SIZE, tick.timestamp, number, 0, *numbers)
         self._answers.know(len(self._symbols))
@@ -316,7 +336,7 @@ class GrpcServer:
         self.auth = CredentialInterceptor(verifier, SIGNAL_READERS)
         self._service = service
         self._server = grpc.aio.server(
-            interceptors=[self.auth],
+            interceptors=[self.auth, DecodingInterceptor(NAME)],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.so_reuseport", 0),

@@ -17,10 +17,9 @@ import apsw
 
 from relentless.configs.clock import Clock
 from relentless.proto.errors import InvalidInput, Overloaded, Unavailable
-from relentless.store.chain import damaged
 from relentless.store.lock import OwnerLock
 from relentless.store.ports import Entry, Head, Kind, NewEntry, Receipt
-from relentless.store.reading import Query, read_page, typed_errors, verify_from
+from relentless.store.reading import Query, read_page, typed_errors, verify_all
 from relentless.store.recovery import recover
 from relentless.store.schema import connect_reader
 from relentless.store.writer import MAX_GROUP, Outcome, Request, Writer
@@ -32,6 +31,11 @@ READERS = 2
 """A long read must not hold up an inbox."""
 
 T = TypeVar("T")
+
+
+def hub_journal(state: Path) -> Path:
+    """Give where the hub of a state folder keeps its journal."""
+    return state / "hub" / "journal.db"
 
 
 async def open_journal(
@@ -145,7 +149,7 @@ class SqliteJournal:
         """Give entries with ``after < sequence <= up_to``, in order, each checked as it is read.
 
         Raises:
-            InvalidInput: ``limit`` is not 1 to 100,000.
+            InvalidInput: ``limit`` is not 1 to 100,000, or ``after`` is no sequence number.
             JournalDamaged: an entry does not hold against its chain.
             Unavailable: the journal is closed.
         """
@@ -172,14 +176,7 @@ class SqliteJournal:
         Raises:
             JournalDamaged: something does not hold.
         """
-
-        def everything(reader: apsw.Connection) -> Head:
-            says = reader.pragma("integrity_check")
-            if says != "ok":
-                raise damaged(str(self.path), f"SQLite finds it inconsistent ({says})")
-            return verify_from(reader, Head(0, bytes(32)), str(self.path))
-
-        return await self._reading(everything)
+        return await self._reading(lambda reader: verify_all(reader, str(self.path)))
 
     async def close(self) -> None:
         """Write what was accepted, then close and let the next owner in."""

@@ -21,9 +21,18 @@ KINDS = {kind.value: kind for kind in Kind}
 
 _PAGE = f"""
 SELECT {", ".join("e." + name for name in COLUMNS.split(", "))}, before.chain
-FROM entries AS e LEFT JOIN entries AS before ON before.sequence = e.sequence - 1
-WHERE e.sequence IN (%s)
+FROM (%s) AS found LEFT JOIN entries AS e ON e.sequence = found.sequence
+LEFT JOIN entries AS before ON before.sequence = found.sequence - 1
 """  # noqa: S608 - built from constants
+
+_INDEXED = {
+    "entries_key": ("principal", "key"),
+    "entries_kind": (),
+    "entries_topic": ("topic",),
+    "entries_target": ("target",),
+    "entries_principal": ("principal",),
+}
+"""Every index, and what it holds beside the kind; all but the kind's leave out "" of the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,17 @@ class Query:
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= MAX_LIMIT:
             raise InvalidInput(f"limit is 1 to {MAX_LIMIT:,}; read on from the last sequence")
+        if not 0 <= self.after <= MAX_SEQUENCE:
+            raise InvalidInput("after is no sequence number; read on from the last sequence")
+
+    def asks_for(self, row: Row) -> bool:
+        """Say whether a row is one of those that are asked for."""
+        return (
+            row.kind == self.kind
+            and self.topic in (None, row.topic)
+            and self.principal in (None, row.principal)
+            and (self.targets is None or row.target in self.targets)
+        )
 
 
 def read_page(connection: apsw.Connection, query: Query, path: str) -> list[Entry]:
@@ -57,6 +77,8 @@ def read_page(connection: apsw.Connection, query: Query, path: str) -> list[Entr
     entries = []
     for *columns, before in connection.execute(_PAGE % statement, values):
         row = Row(*columns)
+        if row.sequence is None or not query.asks_for(row):
+            raise damaged(path, "an index names an entry that is not there, or is another")
         check(row, GENESIS if row.sequence == 1 else before, path)
         entries.append(as_entry(row))
     entries.sort(key=lambda entry: entry.sequence, reverse=query.newest_first)
@@ -108,6 +130,41 @@ def verify_from(connection: apsw.Connection, start: Head, path: str) -> Head:
         check(row, before, path)
         sequence, before = row.sequence, row.chain
     return Head(sequence, before)
+
+
+def verify_all(connection: apsw.Connection, path: str) -> Head:
+    """Check pages, tables, indexes and the whole chain, and give the newest entry. O(entries).
+
+    Raises:
+        JournalDamaged: something does not hold.
+    """
+    says = connection.pragma("integrity_check")
+    if says != "ok":
+        raise damaged(path, f"SQLite finds it inconsistent ({says})")
+    return verify_from(connection, Head(0, GENESIS), path)
+
+
+def check_indexes(connection: apsw.Connection, after: int, path: str) -> None:
+    """Do nothing where every index holds every entry after a sequence number. O(such entries).
+
+    A page's checksum says that it was written so, not where: one of an older day, or of another
+    journal, would have a read pass over entries without a word.
+
+    Raises:
+        JournalDamaged: an index does not hold an entry.
+    """
+    for index, columns in _INDEXED.items():
+        there = f"AND i.{columns[-1]} <> ''" if columns else ""
+        wanted = f"AND e.{columns[-1]} <> ''" if columns else ""
+        same = " ".join(f"AND i.{name} = e.{name}" for name in columns)
+        missing = connection.execute(
+            f"SELECT e.sequence FROM entries AS e NOT INDEXED WHERE e.sequence > ? {wanted} "  # noqa: S608
+            f"AND NOT EXISTS (SELECT 1 FROM entries AS i INDEXED BY {index} "
+            f"WHERE i.kind = e.kind {same} AND i.sequence = e.sequence {there}) LIMIT 1",
+            (after,),
+        ).get
+        if missing is not None:
+            raise damaged(path, f"the index {index} does not hold entry {missing}")
 
 
 @contextmanager

@@ -6,15 +6,25 @@ trace (SQLite drops a damaged suffix of its log silently) only somebody who reme
 notice: hence ``expect``.
 """
 
+from contextlib import closing
 from pathlib import Path
 
 import apsw
 
+from relentless.proto.errors import NotFound
 from relentless.store.chain import damaged
 from relentless.store.lock import OwnerLock, make_folder
 from relentless.store.ports import Head
-from relentless.store.reading import read_chain, read_head, read_mark, typed_errors, verify_from
-from relentless.store.schema import CHECKPOINT, connect_writer
+from relentless.store.reading import (
+    check_indexes,
+    read_chain,
+    read_head,
+    read_mark,
+    typed_errors,
+    verify_all,
+    verify_from,
+)
+from relentless.store.schema import CHECKPOINT, connect_reader, connect_writer
 
 TAIL = 1_000
 """Newest entries that every opening checks, marked or not."""
@@ -45,6 +55,23 @@ def recover(
         raise
 
 
+def verify_file(path: Path) -> Head:
+    """Check all of a journal and give its newest entry, beside the process that owns it. Blocks.
+
+    Reads only, and only what was committed when it began.
+
+    Raises:
+        NotFound: there is no such file.
+        JournalDamaged: something does not hold.
+        JournalBusy: it cannot be read now.
+    """
+    if not path.exists():
+        raise NotFound(f"there is no journal at {path}")
+    with typed_errors(str(path)), closing(connect_reader(path, vfs=None)) as connection:
+        connection.execute("BEGIN")
+        return verify_all(connection, str(path))
+
+
 def _check(connection: apsw.Connection, expect: Head | None, path: str) -> Head:
     """Follow the chain since the last mark, look for the remembered head, and set a new mark."""
     with typed_errors(path):
@@ -57,6 +84,7 @@ def _check(connection: apsw.Connection, expect: Head | None, path: str) -> Head:
         if before is None:
             raise damaged(path, f"entry {start} is missing")
         head = verify_from(connection, Head(start, before), path)
+        check_indexes(connection, start, path)
         if expect is not None and read_chain(connection, expect.sequence) != expect.chain:
             raise damaged(
                 path,

@@ -28,6 +28,7 @@ from relentless.proto.errors import (
     Unavailable,
 )
 from relentless.proto.messages import ContextMessage
+from relentless.serving.clients.memory import HeadMemory
 
 PROTOCOL: Final = "2026-07-28"
 MAX_BATCH: Final = 100
@@ -48,8 +49,18 @@ class HubClient:
         *,
         timeout_s: float = 30.0,
         tls: ssl.SSLContext | None = None,
+        memory: HeadMemory | None = None,
     ) -> None:
-        """Take the address and the key; ``tls`` is ``HubSettings.calling``'s, for an https one."""
+        """Take the address and the key.
+
+        Args:
+            url: the hub's MCP endpoint.
+            credential: this caller's key.
+            timeout_s: how long an answer may take.
+            tls: ``HubSettings.calling``'s, for an https address.
+            memory: of the newest message that the hub acknowledged; by default this client's alone.
+        """
+        self.memory = memory or HeadMemory()
         self._url = url
         self._credential = credential
         self._timeout_s = timeout_s
@@ -130,6 +141,9 @@ class HubClient:
             schedule: when it runs on exchange days, in exchange time: "05:15", or a crontab line.
             last_run: scheduled_at, finished_at, status ("ok", "degraded", "failed"), messages,
                 gaps and error of the last run.
+
+        Raises:
+            HeadLost: the hub no longer holds the newest message that it acknowledged here.
         """
         arguments = {
             "name": name,
@@ -138,7 +152,20 @@ class HubClient:
             "last_run": None if last_run is None else dict(last_run),
         }
         given = {key: value for key, value in arguments.items() if value is not None}
-        return await self.call("register_agent", given)
+        answer = await self.call("register_agent", given)
+        await self.check_head()
+        return answer
+
+    async def check_head(self) -> None:
+        """Ask the hub for the newest message that it acknowledged to this client.
+
+        Raises:
+            HeadLost: it is not there any more.
+        """
+        if (head := self.memory.head) is not None:
+            page = await self.call("read_messages", {"after": head.sequence - 1, "limit": 1})
+            if head == self.memory.head:
+                self.memory.check(page)
 
     async def publish(
         self, messages: Sequence[ContextMessage | Mapping[str, Any]]
@@ -148,12 +175,16 @@ class HubClient:
         Raises:
             Conflict: a message id is there with another body.
             Forbidden: a topic or a sender that the credential does not permit.
+            HeadLost: the messages are there, but one that was acknowledged before is not.
         """
         receipts: list[dict[str, Any]] = []
         bodies = [_body(message) for message in messages]
         for start in range(0, len(bodies), MAX_BATCH):
             batch = {"message": bodies[start : start + MAX_BATCH]}
+            before = self.memory.head
             answer = await self.call("publish_context", batch)
+            self.memory.fresh(before, answer["receipts"])
+            self.memory.keep(answer["receipts"])
             receipts.extend(answer["receipts"])
         return receipts
 

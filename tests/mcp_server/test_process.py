@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,10 +21,8 @@ from relentless.serving.clients.hub import HubClient
 from relentless.store.keys import local_credential
 from relentless.tools.access import ACCESS
 
-from .helpers import START, news
-
-LONG = 60
-"""Seconds that this machine may take for anything, however busy it is."""
+from .helpers import news
+from .processes import LONG, settings_in
 
 
 @dataclass
@@ -43,15 +40,6 @@ class Process:
         async with asyncio.timeout(LONG):
             _, errors = await self.process.communicate()
         return int(self.process.returncode or 0), errors.decode()
-
-
-def settings_in(folder: Path, port: int) -> Settings:
-    return Settings(
-        _env_file=None,
-        paths={"state": folder / "state"},
-        hub={"port": port, "expected_agents": ()},
-        clock={"mode": "day", "start": START, "speed": 1.0, "epoch": time.time()},
-    )
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ def test_only_what_may_pass_by_itself_is_retryable() -> None:
         "deadline_exceeded",
         "unavailable",
         "journal_busy",
+        "head_lost",
         "source_unavailable",
         "source_rate_limited",
         "model_unavailable",

@@ -5,10 +5,12 @@ And whoever remembers the head is told when it is a prefix: what was acknowledge
 
 import random
 import shutil
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from damages import DB, KINDS, WAL, Files, Scene
 
 from relentless.configs.clock import ManualClock
 from relentless.proto.errors import JournalDamaged, StorageError
@@ -17,18 +19,18 @@ from relentless.store.ports import Entry, Head, Kind, NewEntry
 from relentless.store.schema import connect_writer
 
 Opener = Callable[..., Awaitable[SqliteJournal]]
-SECTOR = 512
 
 
-def entries(count: int, start: int = 0) -> list[NewEntry]:
+def entries(count: int, start: int = 0, word: str = "number") -> list[NewEntry]:
+    """Give entries of several topics, targets and principals, which all indexes hold."""
     return [
         NewEntry(
-            Kind.MESSAGE,
-            f'{{"number":{number},"filler":"{number * 7919}"}}'.encode() * 4,
-            key=f"k{number * 2_654_435_761 % 2**32:x}",
-            principal="fred",
-            topic="rates",
-            target="*",
+            Kind.MESSAGE if number % 5 else Kind.ACK,
+            f'{{"{word}":{number},"filler":"{number * 7919}"}}'.encode() * 4,
+            key=f"{word[0]}{number * 2_654_435_761 % 2**32:x}" if number % 3 else "",
+            principal=("fred", "news", "sec")[(number * len(word)) % 3],
+            topic=("rates", "news", "")[(number + len(word)) % 3],
+            target=("*", "trade", "")[(number * 7 + len(word)) % 3],
         )
         for number in range(start, start + count)
     ]
@@ -36,48 +38,47 @@ def entries(count: int, start: int = 0) -> list[NewEntry]:
 
 async def everything(journal: SqliteJournal) -> list[Entry]:
     """Read all of it by every index, as the hub does; no full verification."""
-    by_kind = await journal.read(Kind.MESSAGE, limit=10_000)
-    assert by_kind == await journal.read(Kind.MESSAGE, topic="rates", limit=10_000)
-    assert by_kind == await journal.read(Kind.MESSAGE, targets=["*", "x"], limit=10_000)
-    assert by_kind == await journal.read(Kind.MESSAGE, principal="fred", limit=10_000)
-    return by_kind
+    found: list[Entry] = []
+    for kind in (Kind.MESSAGE, Kind.ACK):
+        of_kind = await journal.read(kind, limit=10_000)
+        for name, values in (
+            ("topic", ("rates", "news", "")),
+            ("principal", ("fred", "news", "sec")),
+        ):
+            for value in values:
+                by_index = await journal.read(kind, limit=10_000, **{name: value})
+                assert by_index == [each for each in of_kind if getattr(each, name) == value]
+        by_target = await journal.read(kind, targets=["*", "trade"], limit=10_000)
+        assert by_target == [each for each in of_kind if each.target in ("*", "trade")]
+        newest = await journal.read(kind, limit=10_000, newest_first=True)
+        assert newest == of_kind[::-1]
+        found += of_kind
+    return sorted(found, key=lambda entry: entry.sequence)
 
 
-async def images(folder: Path, clock: ManualClock) -> tuple[list[dict[str, bytes]], list[Entry]]:
-    """Give a journal's files as a crash leaves them (log and all) and as an ending leaves them."""
-    path = folder / "journal.db"
-    journal = await open_journal(path, clock)
-    await journal.append(entries(150))
+def files_of(folder: Path) -> Files:
+    return {name: (folder / name).read_bytes() for name in (DB, WAL) if (folder / name).exists()}
+
+
+async def grown(folder: Path, clock: ManualClock, word: str) -> tuple[list[Files], list[Entry]]:
+    """Make a journal; give its files early, as a crash leaves them, and as an ending does."""
+    journal = await open_journal(folder / DB, clock)
+    await journal.append(entries(150, word=word))
     await journal.close()
-    journal = await open_journal(path, clock)
+    early = files_of(folder)
+    journal = await open_journal(folder / DB, clock)
     for start in range(150, 300, 10):
-        await journal.append(entries(10, start))
-    crashed = {name: (folder / name).read_bytes() for name in ("journal.db", "journal.db-wal")}
+        await journal.append(entries(10, start, word))
+    crashed = files_of(folder)
     rows = await everything(journal)
     await journal.close()
-    return [crashed, {"journal.db": path.read_bytes()}], rows
+    return [early, crashed, files_of(folder)], rows
 
 
-def damage(content: bytes, chance: random.Random) -> bytes:
-    """Do to a file what disks and people do."""
-    found = bytearray(content)
-    place = chance.randrange(len(found))
-    sector = place // SECTOR * SECTOR
-    match chance.randrange(6):
-        case 0:
-            found[place] ^= 1 << chance.randrange(8)
-        case 1:
-            found[place] = chance.randrange(256)
-        case 2:
-            found[sector : sector + SECTOR] = bytes(len(found[sector : sector + SECTOR]))
-        case 3:
-            del found[place:]
-        case 4:
-            del found[sector : sector + SECTOR]
-        case 5:
-            other = chance.randrange(len(found)) // SECTOR * SECTOR
-            found[sector : sector + SECTOR] = found[other : other + SECTOR]
-    return bytes(found)
+async def scenes(folder: Path, clock: ManualClock) -> tuple[list[Scene], list[Entry]]:
+    (early, crashed, ended), rows = await grown(folder / "mine", clock, "number")
+    (_, *others), _ = await grown(folder / "other", clock, "lots")
+    return [Scene(crashed, early, others[0]), Scene(ended, early, others[0] | others[1])], rows
 
 
 @pytest.mark.promise("P3")
@@ -85,43 +86,46 @@ def damage(content: bytes, chance: random.Random) -> bytes:
 async def test_a_damaged_journal_gives_a_prefix_or_a_loud_error_and_never_loses_silently(
     tmp_path: Path, clock: ManualClock, soak: bool
 ) -> None:
-    (tmp_path / "whole").mkdir()
-    whole, rows = await images(tmp_path / "whole", clock)
+    whole, rows = await scenes(tmp_path, clock)
+    expected = Head(rows[-1].sequence, rows[-1].chain)
     chance = random.Random(3)
-    outcomes = {"whole": 0, "prefix": 0, "loud": 0}
-    for number in range(900 if soak else 90):
-        files = dict(chance.choice(whole))
-        name = chance.choice(list(files))
-        files[name] = damage(files[name], chance)
+    outcomes = {kind.__name__: Counter[str]() for kind in KINDS}
+    for number in range(924 if soak else 88):
+        kind = KINDS[number % len(KINDS)]
         folder = tmp_path / f"{number}"
         folder.mkdir()
-        for each, content in files.items():
-            (folder / each).write_bytes(content)
-        try:
-            journal = await open_journal(folder / "journal.db", clock)
-        except StorageError as error:
-            assert error.code in ("journal_damaged", "storage")
-            outcomes["loud"] += 1
-            continue
-        try:
-            found = await everything(journal)
-            assert journal.head().sequence == len(found)
-        except JournalDamaged:
-            outcomes["loud"] += 1
-            continue
-        finally:
-            await journal.close()
-        assert found == rows[: len(found)]
-        if len(found) == len(rows):
-            outcomes["whole"] += 1
-            continue
-        outcomes["prefix"] += 1
-        with pytest.raises(JournalDamaged, match="suffix was lost"):
-            await open_journal(
-                folder / "journal.db", clock, expect=Head(rows[-1].sequence, rows[-1].chain)
-            )
+        for name, content in kind(chance.choice(whole), chance).items():
+            (folder / name).write_bytes(content)
+        said = await outcome(folder / DB, clock, rows, expected)
+        outcomes[kind.__name__][said] += 1
         shutil.rmtree(folder)
-    assert all(outcomes.values()), outcomes
+    total = sum(outcomes.values(), Counter())
+    assert all(total[said] for said in ("whole", "prefix", "loud")), outcomes
+    for name in ("changed_rows", "older_copy", "others_log"):
+        assert not outcomes[name]["whole"], outcomes
+    print("\n" + "\n".join(f"{name:16}{dict(counts)}" for name, counts in outcomes.items()))
+
+
+async def outcome(path: Path, clock: ManualClock, rows: list[Entry], expected: Head) -> str:
+    """Open and read: all of the true log, its beginning (and then loud to who knows), or loud."""
+    try:
+        journal = await open_journal(path, clock)
+    except StorageError as error:
+        assert error.code in ("journal_damaged", "storage")
+        return "loud"
+    try:
+        found = await everything(journal)
+        assert journal.head().sequence == len(found)
+    except JournalDamaged:
+        return "loud"
+    finally:
+        await journal.close()
+    assert found == rows[: len(found)]
+    if len(found) == len(rows):
+        return "whole"
+    with pytest.raises(JournalDamaged, match="suffix was lost"):
+        await open_journal(path, clock, expect=expected)
+    return "prefix"
 
 
 @pytest.mark.promise("P3")
@@ -147,12 +151,12 @@ async def test_a_row_that_was_tampered_with_is_found_at_opening(
 async def test_an_old_row_that_was_tampered_with_is_found_when_read_and_by_verification(
     opener: Opener, tmp_path: Path
 ) -> None:
-    await tampered(opener, tmp_path, "UPDATE entries SET topic = 'news' WHERE sequence = 5")
+    await tampered(opener, tmp_path, "UPDATE entries SET topic = 'news' WHERE sequence = 7")
     journal = await opener()
-    assert len(await journal.read(Kind.MESSAGE, after=5)) == 100
-    with pytest.raises(JournalDamaged, match="entry 5 "):
+    assert len(await journal.read(Kind.MESSAGE, after=7)) == 100
+    with pytest.raises(JournalDamaged, match="entry 7 "):
         await journal.read(Kind.MESSAGE, topic="news")
-    with pytest.raises(JournalDamaged, match="entry 5 "):
+    with pytest.raises(JournalDamaged, match="entry 7 "):
         await journal.verify()
 
 

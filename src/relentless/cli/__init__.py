@@ -258,11 +258,14 @@ def audit(
         int | None, typer.Option(help="Entries after this sequence number instead.", min=0)
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="First check all of the journal, entry by entry.")
+    ] = False,
 ) -> None:
-    """Show who wrote to the running hub, and who was refused."""
+    """Show who wrote to the hub, and who was refused; beside the running hub or without one."""
     from relentless.cli.operate import show_audit
 
-    asyncio.run(show_audit(_running(), after=after, limit=limit, as_json=json_))
+    asyncio.run(show_audit(_running(), after=after, limit=limit, as_json=json_, verify=verify))
 
 
 @app.command(rich_help_panel=OPERATE)

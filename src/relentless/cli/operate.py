@@ -1,5 +1,6 @@
 """The operator's commands against a running hub, and the keys."""
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -13,11 +14,14 @@ from rich.table import Table
 
 from relentless.cli.screen import QUALITY_STYLE, eastern, in_order, number
 from relentless.configs.settings import Settings
+from relentless.mcp_server.audit import Audit
 from relentless.proto.contexts import Topic
-from relentless.proto.errors import InvalidInput
+from relentless.proto.errors import InvalidInput, NotFound, Unavailable
 from relentless.serving.clients.hub import HubClient
+from relentless.store.journal import hub_journal, open_journal
 from relentless.store.keys import KeyRing, keys_path, local_credential, write_private
 from relentless.store.ports import Role
+from relentless.store.recovery import verify_file
 
 PIPE_WIDTH = 160
 
@@ -69,11 +73,29 @@ async def set_halt(settings: Settings, *, halted: bool, reason: str) -> None:
     typer.echo(json.dumps(answer, indent=2))
 
 
-async def show_audit(settings: Settings, *, after: int | None, limit: int, as_json: bool) -> None:
-    """Print entries of the audit, the newest last, as a table or as JSON lines."""
+async def show_audit(
+    settings: Settings, *, after: int | None, limit: int, as_json: bool, verify: bool
+) -> None:
+    """Print entries of the audit, the newest last, as a table or as JSON lines.
+
+    They come from the running hub, and where none runs from its journal. ``verify`` has all of the
+    journal checked before, in this process.
+
+    Raises:
+        JournalDamaged: something in the journal does not hold.
+    """
+    if verify:
+        path = hub_journal(settings.paths.state)
+        head = await asyncio.to_thread(verify_file, path)
+        said = f"{path}: all of {head.sequence:,} entries hold; the newest is {head.chain.hex()}"
+        typer.echo(said, err=True)
     query = f"?limit={limit}" + ("" if after is None else f"&after={after}")
-    async with _hub(settings, "operator") as hub:
-        page = json.loads(await hub.read_resource(f"audit://log{query}"))
+    try:
+        async with _hub(settings, "operator") as hub:
+            page = json.loads(await hub.read_resource(f"audit://log{query}"))
+    except Unavailable as error:
+        typer.echo(f"{error} The journal's file is read instead.", err=True)
+        page = await _page_without_hub(settings, after, limit)
     if as_json:
         for entry in page["entries"]:
             typer.echo(json.dumps(entry))
@@ -86,6 +108,22 @@ async def show_audit(settings: Settings, *, after: int | None, limit: int, as_js
         named = (entry[name] for name in ("who", "role", "key", "what", "outcome"))
         table.add_row(str(entry["sequence"]), when, *named, str(entry["count"]))
     _console().print(table)
+
+
+async def _page_without_hub(settings: Settings, after: int | None, limit: int) -> dict[str, Any]:
+    """Give a page of the audit from the journal of a hub that does not run.
+
+    Raises:
+        JournalBusy: it runs.
+    """
+    path = hub_journal(settings.paths.state)
+    if not path.exists():
+        raise NotFound(f"there is no journal at {path}: no hub ran with this state")
+    journal = await open_journal(path, settings.run_clock())
+    try:
+        return await Audit(journal).page(after=after, limit=limit)
+    finally:
+        await journal.close()
 
 
 def create_key(
