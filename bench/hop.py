@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from bench import ticks
 from bench.harness import Figure, Section, percentile, timed
 from bench.processes import plan, started
-from relentless.configs.settings import ModelServerSettings
+from relentless.configs.tick_path import ModelServerSettings
 from relentless.proto.errors import Unauthenticated
 from relentless.proto.tick import TICK_DTYPE
 from relentless.serving.backends import balanced

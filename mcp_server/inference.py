@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from relentless.configs.clock import Clock
-from relentless.configs.settings import ModelServerSettings
+from relentless.configs.tick_path import ModelServerSettings
 from relentless.mcp_server.feed_tap import emitted
 from relentless.proto.daily import DailyContext
 from relentless.proto.errors import ModelRejected, NotFound

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from relentless.configs.clock import Clock
-from relentless.configs.settings import ModelServerSettings
+from relentless.configs.tick_path import ModelServerSettings
 from relentless.mcp_server.control import LeaseControl
 from relentless.proto.base import canonical_json, iso
 from relentless.proto.errors import Conflict, ModelError, NotFound

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import grpc
 
-from relentless.configs.settings import ModelServerSettings
+from relentless.configs.tick_path import ModelServerSettings
 from relentless.proto.errors import InvalidSettings
 from relentless.serving.balanced import PRIMARY, SECONDARY, Answer, BalancedPredictor
 from relentless.serving.ports import Array, Embedded, Predictor

@@ -22,7 +22,8 @@ import structlog
 
 from relentless.configs.clock import RunClock
 from relentless.configs.process import announce, configure_logging, settle, stop_event
-from relentless.configs.settings import PredictorSettings, Settings
+from relentless.configs.settings import Settings
+from relentless.configs.tick_path import PredictorSettings
 from relentless.models.features import FEATURES
 from relentless.models.policy import PolicyLimits
 from relentless.proto.daily import DailyContext

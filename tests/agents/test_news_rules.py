@@ -21,7 +21,7 @@ from relentless.agents.news.engines.people import people
 from relentless.agents.news.engines.polarity import FEATURES, signals
 from relentless.agents.news.engines.topics import TOPICS, on_market, topics
 from relentless.agents.news.engines.words import inflect, lexicon, plain
-from relentless.configs.settings import PredictorSettings
+from relentless.configs.tick_path import PredictorSettings
 
 GICS = {
     "Information Technology", "Communication Services", "Consumer Discretionary", "Industrials",

@@ -10,7 +10,7 @@ import grpc
 import numpy as np
 import pytest
 
-from relentless.configs.settings import ModelServerSettings
+from relentless.configs.tick_path import ModelServerSettings
 from relentless.proto.errors import (
     InvalidSettings,
     ModelError,

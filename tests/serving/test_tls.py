@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import ValidationError
 
 from relentless.configs.access import TlsSettings
-from relentless.configs.settings import PredictorSettings
+from relentless.configs.tick_path import PredictorSettings
 from relentless.proto.errors import InvalidSettings
 from relentless.serving.clients.channel import predictor_channel
 from relentless.serving.clients.feed import Disconnected, FeedClient, SessionStarted
