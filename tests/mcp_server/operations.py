@@ -108,7 +108,11 @@ class Answering(market_pb2_grpc.FinancialPredictorServicer):
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "let in")
         yield
 
+    Explain = Predict
     StreamPredictBatch = StreamRisk = StreamPredict
+
+    def drain(self) -> None:
+        """Have nothing to end."""
 
 
 @asynccontextmanager
