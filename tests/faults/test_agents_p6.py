@@ -258,7 +258,7 @@ def keys(tmp_path_factory):
 @pytest.mark.promise("P6")
 @pytest.mark.timeout(3_600)
 async def test_a_failing_agent_blocks_nobody(tmp_path, keys, soak):
-    wanted = 1_000 if soak else 60
+    wanted = 1_000 if soak else 28
     source = random.Random(61)
     injected = []
     with short_grace():
