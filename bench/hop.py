@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from bench import ticks
 from bench.harness import Figure, Section, percentile, timed
 from bench.processes import plan, started
+from relentless.configs.process import settle
 from relentless.configs.tick_path import ModelServerSettings
 from relentless.proto.errors import Unauthenticated
 from relentless.proto.tick import TICK_DTYPE
@@ -27,11 +28,12 @@ from relentless.serving.lease import Lease
 from relentless.serving.pipeline import activate
 from relentless.serving.ring import SignalRing
 from relentless.serving.served import HopModel, ServedModel
+from relentless.serving.stats import Stats
 from relentless.store.ports import Principal
 from relentless.store.symbols import SymbolDirectory
 
 RATES = (1_000, 50_000, 200_000)
-SECONDS = 3.0
+SECONDS, WARM_S = 3.0, 0.5
 PAUSE_S = 0.0002
 
 
@@ -61,10 +63,11 @@ def _path(settings: ModelServerSettings) -> tuple[HopPath, ServedModel]:
     return HopPath([LaneThread(lane, model)], served, feed, lease, ticks.now_ns), served
 
 
-async def _arrivals(path: HopPath, rate: int) -> dict[str, Any]:
-    rows = ticks.ticks(min(int(rate * SECONDS), 262_144)).reshape(-1).view(TICK_DTYPE).tolist()
-    count = int(rate * SECONDS)
-    before = path.stats.ticks
+async def _arrivals(path: HopPath, rate: int, seconds: float) -> dict[str, Any]:
+    rows = ticks.ticks(min(int(rate * seconds), 262_144)).reshape(-1).view(TICK_DTYPE).tolist()
+    count = int(rate * seconds)
+    path.stats = Stats()
+    settle()
     begun = time.perf_counter()
     done = 0
     while done < count:
@@ -73,7 +76,7 @@ async def _arrivals(path: HopPath, rate: int) -> dict[str, Any]:
             path.push(*rows[at % len(rows)])
         done = due
         await asyncio.sleep(PAUSE_S)
-    while path.stats.ticks < before + count:  # noqa: ASYNC110  # another thread counts
+    while path.stats.ticks < count:  # noqa: ASYNC110  # another thread counts
         await asyncio.sleep(0.001)
     return path.statistics()
 
@@ -81,7 +84,8 @@ async def _arrivals(path: HopPath, rate: int) -> dict[str, Any]:
 async def _measure(settings: ModelServerSettings, rate: int) -> dict[str, Any]:
     path, served = await asyncio.to_thread(_path, settings)
     try:
-        return await _arrivals(path, rate)
+        await _arrivals(path, rate, WARM_S)
+        return await _arrivals(path, rate, SECONDS)
     finally:
         await path.close()
         served.close()
