@@ -5,10 +5,12 @@ Also what every section of :mod:`relentless.configs.settings` stands on.
 
 import ssl
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from relentless.proto.errors import InvalidSettings
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 """Names of this machine that no other reaches."""
@@ -108,3 +110,32 @@ class TlsSettings(Section):
         if self.own_cert is not None:
             context.load_cert_chain(self.own_cert, self.own_key)
         return context
+
+
+class ListenerSettings(Section):
+    """A process that others reach over a network: where it listens, and with which TLS."""
+
+    section: ClassVar[str]
+    """Its name among the settings."""
+
+    host: str = "127.0.0.1"
+    tls: TlsSettings | None = None
+    insecure_bind: bool = False
+    """Listen beyond this machine without TLS: where something in front has it."""
+
+    def calling(self) -> ssl.SSLContext | None:
+        """Give the TLS by which this project's own processes call it, if it has TLS."""
+        return None if self.tls is None else self.tls.calling()
+
+    def check_bind(self) -> None:
+        """Refuse to carry keys over a network in the clear.
+
+        Raises:
+            InvalidSettings: the address is beyond this machine, and there is no TLS.
+        """
+        if self.tls is None and not self.insecure_bind and self.host not in LOOPBACK:
+            name = self.section
+            raise InvalidSettings(
+                f"the {name} does not listen on {self.host} without TLS: set {name}.tls.cert and "
+                f"{name}.tls.key, or {name}.insecure_bind = true where a proxy in front has TLS"
+            )

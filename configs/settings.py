@@ -8,7 +8,6 @@ hands the same file to every process that it starts, so that file wins.
 
 import json
 import os
-import ssl
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -25,12 +24,11 @@ from pydantic_settings import (
 )
 
 from relentless.configs.access import (
-    LOOPBACK,
+    ListenerSettings,
     OAuthSettings,
     Port,
     Seconds,
     Section,
-    TlsSettings,
 )
 from relentless.configs.clock import RunClock
 from relentless.configs.tick_path import ModelServerSettings, PredictorSettings
@@ -60,10 +58,11 @@ class PathSettings(Section):
     models: Path = REPOSITORY / "models" / "repository"
 
 
-class HubSettings(Section):
+class HubSettings(ListenerSettings):
     """The MCP hub."""
 
-    host: str = "127.0.0.1"
+    section = "hub"
+
     port: Port = 8765
     rate_per_s: Annotated[float, Field(gt=0)] = 500.0
     """Tool calls a second for each principal, with a burst of as many."""
@@ -81,9 +80,6 @@ class HubSettings(Section):
     allowed_hosts: tuple[str, ...] = ()
     """Further names by which clients reach the hub, for the check of the Host header."""
     oauth: OAuthSettings | None = None
-    tls: TlsSettings | None = None
-    insecure_bind: bool = False
-    """Listen beyond this machine without TLS: where something in front of the hub has it."""
 
     @property
     def base_url(self) -> str:
@@ -95,22 +91,6 @@ class HubSettings(Section):
     def url(self) -> str:
         """The MCP endpoint."""
         return f"{self.base_url}/mcp"
-
-    def calling(self) -> ssl.SSLContext | None:
-        """Give the TLS by which this project's own processes call the hub, if it has TLS."""
-        return None if self.tls is None else self.tls.calling()
-
-    def check_bind(self) -> None:
-        """Refuse to send keys over a network in the clear.
-
-        Raises:
-            InvalidSettings: the address is beyond this machine, and there is no TLS.
-        """
-        if self.tls is None and not self.insecure_bind and self.host not in LOOPBACK:
-            raise InvalidSettings(
-                f"the hub does not listen on {self.host} without TLS: set hub.tls.cert and "
-                "hub.tls.key, or hub.insecure_bind = true where a proxy in front has TLS"
-            )
 
 
 class SourceSettings(Section):

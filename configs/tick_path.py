@@ -3,20 +3,17 @@
 Two sections of :class:`relentless.configs.settings.Settings`.
 """
 
-import ssl
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from relentless.configs.access import (
-    LOOPBACK,
     CallerTlsSettings,
+    ListenerSettings,
     Port,
     Seconds,
     Section,
-    TlsSettings,
 )
-from relentless.proto.errors import InvalidSettings
 
 
 class ModelServerSettings(Section):
@@ -38,10 +35,11 @@ class ModelServerSettings(Section):
     timeout_s: Seconds = 1.0
 
 
-class PredictorSettings(Section):
+class PredictorSettings(ListenerSettings):
     """The tick path and the signal feed."""
 
-    host: str = "127.0.0.1"
+    section = "predictor"
+
     grpc_port: Port = 8780
     feed_port: Port = 8781
     backend: Literal["engine", "server"] = "engine"
@@ -63,23 +61,3 @@ class PredictorSettings(Section):
     """And kept down to this one."""
     cost_weight: Annotated[float, Field(ge=0)] = 1.0
     """A side is taken where the expected move is at least so many half spreads."""
-    tls: TlsSettings | None = None
-    """Of the feed and of gRPC."""
-    insecure_bind: bool = False
-    """Listen beyond this machine without TLS: where something in front has it."""
-
-    def calling(self) -> ssl.SSLContext | None:
-        """Give the TLS by which this project's own processes read the feed, if it has TLS."""
-        return None if self.tls is None else self.tls.calling()
-
-    def check_bind(self) -> None:
-        """Refuse to send keys and signals over a network in the clear.
-
-        Raises:
-            InvalidSettings: the address is beyond this machine, and there is no TLS.
-        """
-        if self.tls is None and not self.insecure_bind and self.host not in LOOPBACK:
-            raise InvalidSettings(
-                f"the predictor does not listen on {self.host} without TLS: set predictor.tls.cert "
-                "and predictor.tls.key, or predictor.insecure_bind = true where a proxy has TLS"
-            )
