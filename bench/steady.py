@@ -23,7 +23,7 @@ from websockets.asyncio.client import connect
 from websockets.sync.server import Server, ServerConnection, serve
 
 from bench.harness import Figure, Section, percentile
-from bench.ticks import _pin, lane, now_ns
+from bench.parts import Anybody, lane, now_ns, pin
 from relentless.configs.process import configure_logging, settle
 from relentless.proto.feed import Kind, Login, PacketReader, packet
 from relentless.proto.signal import SIGNAL_SIZE
@@ -32,7 +32,6 @@ from relentless.serving.ingest import AlpacaIngest, StreamReader
 from relentless.serving.lease import Grant, Lease
 from relentless.serving.live import LivePath
 from relentless.serving.ring import SignalRing
-from relentless.store.ports import Principal, Role
 from relentless.store.symbols import SymbolDirectory
 
 RATE = 2_000
@@ -46,13 +45,6 @@ RSS_EVERY_S = 1.0
 STEP_NS = 1_000_000_000 // RATE
 
 
-class _Anybody:
-    """A verifier that knows one trader: keys are not what is measured."""
-
-    def verify(self, credential: str) -> Principal:
-        return Principal("bench", Role.TRADER, credential, frozenset())
-
-
 async def _predict(url: str, report: Connection, stop: asyncio.Event) -> None:
     """Be a predictor between the exchange and one consumer until told to stop."""
     symbols = SymbolDirectory()
@@ -62,7 +54,7 @@ async def _predict(url: str, report: Connection, stop: asyncio.Event) -> None:
     lease.stopped(Grant(lease_s=1, halt_epoch=0, halted=False))
     lease.extend(time.monotonic(), 10.0 * (SECONDS + 60))
     ring = SignalRing(65_536, "steady")
-    feed = FeedServer(ring, symbols, _Anybody(), permitted=lease.permitted, now_ns=now_ns)
+    feed = FeedServer(ring, symbols, Anybody(), permitted=lease.permitted, now_ns=now_ns)
     live = LivePath((lane(len(SYMBOLS)),), feed, lease, now_ns)
     ingest = AlpacaIngest(url, "", "", SYMBOLS, StreamReader(SYMBOLS, symbols, live))
     address = await feed.start("127.0.0.1", 0)
@@ -110,7 +102,7 @@ async def _relay(url: str, report: Connection, stop: asyncio.Event) -> None:
 
 
 def _child(floor: bool, url: str, report: Connection) -> None:
-    _pin(-1)
+    pin(-1)
     configure_logging("bench", logging.ERROR)
 
     async def main() -> None:
@@ -204,7 +196,7 @@ def _run(floor: bool) -> tuple[list[float], list[int], float]:
             link.sendall(Login("bench").pack())
             if not exchange.ready.wait(60):
                 raise TimeoutError("nobody connected to the exchange")
-            _pin(0)
+            pin(0)
             samples = _samples(exchange, link)
         ours.send("stop")
         sizes, longest = ours.recv()

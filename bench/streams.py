@@ -16,8 +16,9 @@ import grpc
 import numpy as np
 import uvloop
 
-from bench import ticks
+from bench import parts
 from bench.harness import Figure, Section, percentile
+from bench.parts import Anybody
 from relentless.proto.gen import market_pb2, market_pb2_grpc
 from relentless.proto.signal import SIGNAL_SIZE
 from relentless.proto.tick import TICK_SIZE
@@ -27,7 +28,6 @@ from relentless.serving.grpc_service import GrpcServer, PredictorService
 from relentless.serving.lease import Lease
 from relentless.serving.pipeline import CAPACITY
 from relentless.serving.ring import SignalRing
-from relentless.store.ports import Principal, Role
 from relentless.store.symbols import SymbolDirectory
 
 FRAMES = (1, 128, 1_024)
@@ -35,11 +35,6 @@ WINDOWS = (1, 4)
 ROUNDS, ROUND_S, WARM_S = 8, 0.3, 0.3
 KEY = (("authorization", "Bearer bench"),)
 LIMIT_S = 300.0
-
-
-class _Anybody:
-    def verify(self, credential: str) -> Principal:
-        return Principal("bench", Role.TRADER, "bench", frozenset())
 
 
 class _Echo(PredictorService):
@@ -60,17 +55,17 @@ class _Echo(PredictorService):
 
 
 def _product() -> PredictorService:
-    lane = ticks.lane()
+    lane = parts.lane()
     lease = Lease()
     lease.extend(time.monotonic(), LIMIT_S)
-    answers = AtOnce(lane, ticks.now_ns, lease.refusal)
+    answers = AtOnce(lane, parts.now_ns, lease.refusal)
     ring = SignalRing(CAPACITY, "bench")
     symbols = SymbolDirectory()
-    return PredictorService(answers, ring, symbols, lease, ticks.now_ns, GroundsRing(CAPACITY))
+    return PredictorService(answers, ring, symbols, lease, parts.now_ns, GroundsRing(CAPACITY))
 
 
 async def _serve(echo: bool, parent: Connection) -> None:
-    server = GrpcServer(_Echo() if echo else _product(), _Anybody())
+    server = GrpcServer(_Echo() if echo else _product(), Anybody())
     parent.send(await server.start("127.0.0.1", 0))
     await asyncio.to_thread(parent.recv)
     await server.close(0)
@@ -134,7 +129,7 @@ async def _measure(addresses: tuple[str, str]) -> list[Figure]:
     echo, product = (market_pb2_grpc.FinancialPredictorStub(channel) for channel in channels)
     figures = []
     for count in FRAMES:
-        packed = ticks.ticks(count * 64).reshape(64, -1)
+        packed = parts.ticks(count * 64).reshape(64, -1)
         frames = [market_pb2.TickBatch(ticks=row.tobytes()) for row in packed]
         for window in WINDOWS:
             samples: dict[Any, list[float]] = {echo: [], product: []}

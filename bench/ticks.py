@@ -9,27 +9,22 @@ import os
 import socket
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.harness import Figure, Section, alternate, percentile
-from relentless.configs.settings import Settings
-from relentless.models.feature_spec import READY_RETURNS
-from relentless.proto.daily import DailyContext
+from bench.parts import lane, now_ns, pin, ticks
 from relentless.proto.signal import SIGNAL_SIZE
-from relentless.proto.tick import TICK_DTYPE, TICK_SIZE
-from relentless.serving.engine import InProcessEngine
+from relentless.proto.tick import TICK_SIZE
 from relentless.serving.live import BACKLOG
-from relentless.serving.pipeline import CAPACITY, Lane, activate
+from relentless.serving.pipeline import CAPACITY, Lane
 
 ROUNDS, PER_ROUND, WARM = 10, 2_000, 1_000
 OPEN_LOOP_S = 3.0
 """At one tick a second: ten ticks."""
 SYMBOLS = (10, 1_000, 10_000)
-WARM_TICKS = READY_RETURNS + 6
 ARRIVALS = (
     (1, 10),
     (1_000, 10),
@@ -42,59 +37,8 @@ ARRIVALS = (
 """Ticks a second, and of how many symbols."""
 
 
-def lane(symbols: int = 10) -> Lane:
-    """Give a lane joined to an empty context; each symbol has seen enough ticks to count."""
-    settings = Settings()
-    engine = InProcessEngine(settings.paths.models / settings.model_server.name)
-    made = Lane(engine, str, symbols=symbols, signals_per_s=50_000_000)
-    day = datetime(2013, 10, 7, 9, 25, tzinfo=UTC)
-    empty = DailyContext(
-        as_of=day,
-        trading_date=day.date(),
-        context_id="ab" * 32,
-        fold_version=0,
-        head=0,
-        provenance={},
-    )
-    made.use(activate(engine, empty))
-    early = ticks(symbols * WARM_TICKS, symbols, start=datetime(2013, 10, 7, 13, 30, tzinfo=UTC))
-    for at in range(0, len(early), CAPACITY):
-        made.process(early[at : at + CAPACITY], now_ns=now_ns(), refuse=lambda: 0)
-    return made
-
-
-def ticks(
-    count: int, symbols: int = 10, start: datetime = datetime(2013, 10, 7, 14, 0, tzinfo=UTC)
-) -> np.ndarray[Any, Any]:
-    """Give a random walk as packed ticks, shape [count, 48]; synthetic."""
-    random = np.random.default_rng(7)
-    made = np.zeros(count, TICK_DTYPE)
-    made["ts_event"] = int(start.timestamp() * 1e9) + np.arange(count) * 1_000_000
-    made["symbol_id"] = 1 + np.arange(count) % symbols
-    price = 100 * np.exp(np.cumsum(random.normal(0, 1e-5, count)))
-    made["price"] = np.round(price, 2)
-    made["bid"], made["ask"] = made["price"] - 0.01, made["price"] + 0.01
-    made["volume"] = 100 * random.integers(1, 20, count)
-    return made.view(np.uint8).reshape(count, TICK_SIZE)
-
-
-def now_ns() -> int:
-    """Market time of every step here: noon of the day."""
-    return int(datetime(2013, 10, 7, 16, 0, tzinfo=UTC).timestamp() * 1e9)
-
-
-def _pin(place: int) -> None:
-    """Stay on one core, where the system allows it: the client on the first, a server on the last.
-
-    Left alone, the scheduler puts a ping-pong on one core now and on two then, which differ by more
-    than everything that is measured here.
-    """
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[place]})
-
-
 def _serve(path: str, echo: bool) -> None:
-    _pin(-1)
+    pin(-1)
     made = None if echo else lane()
     now = now_ns()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -167,7 +111,7 @@ def closed_loop() -> Section:
     with tempfile.TemporaryDirectory(prefix="relentless-bench-") as folder:
         bare, full = _Loop(Path(folder), echo=True), _Loop(Path(folder), echo=False)
         cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-        _pin(0)
+        pin(0)
         try:
             reference, samples = alternate(bare.round, full.round, ROUNDS)
         finally:
