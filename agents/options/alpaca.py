@@ -14,9 +14,8 @@ from relentless.agents.options.chain import (
     Chain,
     Contract,
     assemble,
+    contract_of,
     count,
-    greek,
-    implied,
     malformed,
     number,
 )
@@ -77,21 +76,14 @@ def _contract(text: str, row: Any, roots: tuple[str, ...]) -> Contract | None:
     )
     last, day = moment(trade.get("t")), moment(bar.get("t"))
     same = last is not None and day is not None and _date(last) == _date(day)
-    return Contract(
-        symbol=name.text(),
-        expiry=name.expiry,
-        right=name.right,
-        strike=name.strike,
-        bid=number(quote.get("bp")),
-        ask=number(quote.get("ap")),
-        iv=implied(row.get("impliedVolatility")),
-        volume=count(bar.get("v")) if same else None,
+    return contract_of(
+        name,
+        bid=quote.get("bp"),
+        ask=quote.get("ap"),
+        iv=row.get("impliedVolatility"),
+        volume=bar.get("v") if same else None,
         last_trade=last,
-        delta=greek(greeks.get("delta")),
-        gamma=greek(greeks.get("gamma")),
-        vega=greek(greeks.get("vega")),
-        theta=greek(greeks.get("theta")),
-        rho=greek(greeks.get("rho")),
+        greeks=greeks,
     )
 
 

@@ -13,9 +13,7 @@ from relentless.agents.options.chain import (
     Chain,
     Contract,
     assemble,
-    count,
-    greek,
-    implied,
+    contract_of,
     malformed,
     number,
 )
@@ -61,22 +59,15 @@ def _contract(row: Any, roots: tuple[str, ...]) -> Contract | None:
     name = osi.of_root(row, "option", roots)
     if name is None:
         return None
-    return Contract(
-        symbol=name.text(),
-        expiry=name.expiry,
-        right=name.right,
-        strike=name.strike,
-        bid=number(row.get("bid")),
-        ask=number(row.get("ask")),
-        iv=implied(row.get("iv")),
-        volume=count(row.get("volume")),
-        open_interest=count(row.get("open_interest")),
+    return contract_of(
+        name,
+        bid=row.get("bid"),
+        ask=row.get("ask"),
+        iv=row.get("iv"),
+        volume=row.get("volume"),
+        open_interest=row.get("open_interest"),
         last_trade=_moment(row.get("last_trade_time"), EASTERN),
-        delta=greek(row.get("delta")),
-        gamma=greek(row.get("gamma")),
-        vega=greek(row.get("vega")),
-        theta=greek(row.get("theta")),
-        rho=greek(row.get("rho")),
+        greeks=row,
     )
 
 

@@ -5,12 +5,13 @@ volume belongs to the day of the contract's last trade, not to the day on which 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, NoReturn
 
-from relentless.agents.options.osi import Right
+from relentless.agents.options.osi import Osi, Right
 from relentless.configs import sessions
 from relentless.configs.clock import EASTERN
 from relentless.proto.errors import InvalidInput, SourceMalformed
@@ -24,6 +25,7 @@ LEAST_IV: Final = 1e-3
 MOST_IV: Final = 20.0
 MAX_CONTRACTS: Final = 60_000
 YEAR_DAYS: Final = 365.0
+GREEKS: Final = ("delta", "gamma", "vega", "theta", "rho")
 
 
 class Contract(NamedTuple):
@@ -89,6 +91,33 @@ class Chain:
     def observed_at(self) -> datetime:
         """What it is about: the session's close, or the newest trade."""
         return session_close(self.session) if self.closed else self.data_at
+
+
+def contract_of(
+    name: Osi,
+    *,
+    bid: Any,
+    ask: Any,
+    iv: Any,
+    volume: Any = None,
+    open_interest: Any = None,
+    last_trade: datetime | None,
+    greeks: Mapping[str, Any] = MappingProxyType({}),
+) -> Contract:
+    """Make a contract of a vendor's own values; of those, what cannot be read is None."""
+    return Contract(
+        name.text(),
+        name.expiry,
+        name.right,
+        name.strike,
+        number(bid),
+        number(ask),
+        implied(iv),
+        count(volume),
+        count(open_interest),
+        last_trade,
+        *(greek(greeks.get(each)) for each in GREEKS),
+    )
 
 
 def assemble(

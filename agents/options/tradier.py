@@ -13,12 +13,9 @@ from relentless.agents.options.chain import (
     Chain,
     Contract,
     assemble,
-    count,
+    contract_of,
     epoch,
-    greek,
-    implied,
     malformed,
-    number,
 )
 
 VENDOR: Final = "tradier"
@@ -76,20 +73,13 @@ def _contract(row: Any, roots: tuple[str, ...]) -> Contract | None:
         return None
     stated = row.get("greeks")
     greeks = stated if isinstance(stated, dict) else {}
-    return Contract(
-        symbol=name.text(),
-        expiry=name.expiry,
-        right=name.right,
-        strike=name.strike,
-        bid=number(row.get("bid")),
-        ask=number(row.get("ask")),
-        iv=implied(greeks.get("mid_iv")),
-        volume=count(row.get("volume")),
-        open_interest=count(row.get("open_interest")),
+    return contract_of(
+        name,
+        bid=row.get("bid"),
+        ask=row.get("ask"),
+        iv=greeks.get("mid_iv"),
+        volume=row.get("volume"),
+        open_interest=row.get("open_interest"),
         last_trade=epoch(row.get("trade_date"), 1000.0),
-        delta=greek(greeks.get("delta")),
-        gamma=greek(greeks.get("gamma")),
-        vega=greek(greeks.get("vega")),
-        theta=greek(greeks.get("theta")),
-        rho=greek(greeks.get("rho")),
+        greeks=greeks,
     )

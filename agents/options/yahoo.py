@@ -14,9 +14,8 @@ from relentless.agents.options.chain import (
     Chain,
     Contract,
     assemble,
-    count,
+    contract_of,
     epoch,
-    implied,
     malformed,
     number,
 )
@@ -91,15 +90,12 @@ def _contract(row: Any, roots: tuple[str, ...]) -> Contract | None:
     name = osi.of_root(row, "contractSymbol", roots)
     if name is None:
         return None
-    return Contract(
-        symbol=name.text(),
-        expiry=name.expiry,
-        right=name.right,
-        strike=name.strike,
-        bid=number(row.get("bid")),
-        ask=number(row.get("ask")),
-        iv=implied(row.get("impliedVolatility")),
-        volume=count(row.get("volume")),
-        open_interest=count(row.get("openInterest")),
+    return contract_of(
+        name,
+        bid=row.get("bid"),
+        ask=row.get("ask"),
+        iv=row.get("impliedVolatility"),
+        volume=row.get("volume"),
+        open_interest=row.get("openInterest"),
         last_trade=epoch(row.get("lastTradeDate")),
     )
