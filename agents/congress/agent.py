@@ -82,7 +82,7 @@ class CongressAgent(Agent):
         Without the whole list nothing is said: a part of the list would read as less risk.
         """
         source = run.source(SOURCE, key_header="X-Api-Key")
-        shelf = Shelf(run.state, congress_of(run.as_of), _identity(run))
+        shelf = Shelf(run.state, congress_of(run.as_of), run.identity(SOURCE))
         try:
             bills, gaps = await synced_list(source, shelf, congress_of(run.as_of), run.as_of)
         except SourceError as error:
@@ -250,15 +250,4 @@ def _list_evidence(listed: Listed) -> Evidence:
         sha256=listed.sha256 or None,
         upstream_timestamp=listed.updated,
         origin=Origin(listed.origin),
-    )
-
-
-def _identity(run: Run) -> str:
-    """Tell one upstream from another: what one said is never continued with the other's."""
-    settings = run.source_settings(SOURCE)
-    if settings.origin == Origin.LIVE.value:
-        return settings.url
-    sandbox = run.settings.sandbox
-    return (
-        f"{settings.url} {settings.origin} {sandbox.day} {sandbox.seed} {run.settings.recordings}"
     )

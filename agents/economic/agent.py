@@ -30,7 +30,7 @@ from relentless.agents.http import Answer
 from relentless.configs.clock import EASTERN
 from relentless.configs.events import Event, EventTable, event_table
 from relentless.configs.sessions import sessions_ahead
-from relentless.proto.contexts import EconomicCalendar, Origin, Topic
+from relentless.proto.contexts import EconomicCalendar, Topic
 from relentless.proto.errors import InvalidInput, RelentlessError, SourceMalformed
 from relentless.proto.messages import ContextMessage, Evidence
 
@@ -326,12 +326,7 @@ def _remember(
     run: Run, listed: Mapping[int, frozenset[date]], first: date
 ) -> tuple[Withdrawn, ...]:
     """Give the dates that the calendar lost since earlier runs, and keep what it has now."""
-    settings = run.source_settings(SOURCE)
-    identity = settings.url
-    if settings.origin != Origin.LIVE.value:
-        box = run.settings.sandbox
-        identity += f" {settings.origin} {box.day} {box.seed} {run.settings.recordings}"
-    memory = Memory(run.state, identity)
+    memory = Memory(run.state, run.identity(SOURCE))
     gone = memory.withdrawn(listed, as_of=run.as_of, first=first, ahead=AHEAD_DAYS)
     memory.keep(listed, run.as_of)
     return gone

@@ -51,7 +51,7 @@ class InsiderAgent(Agent):
             archive, data = edgar_source(run, ARCHIVE), edgar_source(run, DATA)
         except InvalidSettings as error:
             return Collected(gaps=(Gap.of("EDGAR", error),))
-        shelf = Shelf(run.state, _identity(run))
+        shelf = Shelf(run.state, run.identity(ARCHIVE))
         kept = await asyncio.to_thread(shelf.reports)
         progress = await asyncio.to_thread(shelf.progress)
         found = Found()
@@ -257,15 +257,4 @@ def _evidence(report: Report) -> Evidence:
         sha256=report.sha256 or None,
         upstream_timestamp=report.known_at.isoformat(),
         origin=Origin(report.origin),
-    )
-
-
-def _identity(run: Run) -> str:
-    """Tell one upstream from another: what one said is never continued with the other's."""
-    settings = run.source_settings(ARCHIVE)
-    if settings.origin == Origin.LIVE.value:
-        return settings.url
-    sandbox = run.settings.sandbox
-    return (
-        f"{settings.url} {settings.origin} {sandbox.day} {sandbox.seed} {run.settings.recordings}"
     )

@@ -11,6 +11,13 @@ from relentless.sandbox.server import build, serve
 
 from .conftest import FAST, eastern, test_settings
 
+# The run's companies, and where the box has EDGAR's feed, daily indexes, filings and tickers.
+OWN = {"AAPL": 320193, "MSFT": 789019, "IBM": 51143, "JPM": 19617, "XOM": 34088}
+FEED = "/sec_archive/cgi-bin"
+INDEX = "/sec_archive/Archives/edgar/daily-index"
+DATA = "/sec_archive/Archives/edgar/data"
+TICKERS = "/sec_archive/files"
+
 
 @asynccontextmanager
 async def box(tmp_path, *faults, as_of, now=None, socket=False, timeout_s=20.0):

@@ -21,13 +21,9 @@ from relentless.sandbox import filers, form4
 from relentless.sandbox.faults import KINDS, Fault
 
 from . import box as boxes
+from .box import DATA, FEED, INDEX, OWN, TICKERS
 from .conftest import eastern
 
-OWN = {"AAPL": 320193, "MSFT": 789019, "IBM": 51143, "JPM": 19617, "XOM": 34088}
-FEED = "/sec_archive/cgi-bin"
-INDEX = "/sec_archive/Archives/edgar/daily-index"
-DATA = "/sec_archive/Archives/edgar/data"
-TICKERS = "/sec_archive/files"
 HARMLESS = {"slow_body", "duplicated_page", "shifting_page"}
 
 
@@ -261,11 +257,13 @@ async def test_on_busy_days_too_the_feed_is_read_on_from_where_it_was_left(tmp_p
     evening = "2013-10-07 21:40"
     async with box(tmp_path, as_of=evening) as run:
         await InsiderAgent().collect(run)
-        assert Shelf(tmp_path, module._identity(run)).progress().feed_read_to == run.as_of
+        assert Shelf(tmp_path, run.identity(module.ARCHIVE)).progress().feed_read_to == run.as_of
     broken = Fault(path=FEED, kind="server_error", count=None)
     async with box(tmp_path, broken, as_of="2013-10-07 22:00") as run:
         await InsiderAgent().collect(run)
-        assert Shelf(tmp_path, module._identity(run)).progress().feed_read_to == eastern(evening)
+        assert Shelf(tmp_path, run.identity(module.ARCHIVE)).progress().feed_read_to == eastern(
+            evening
+        )
 
 
 async def test_rows_that_cannot_be_counted_are_named_once(tmp_path, monkeypatch):

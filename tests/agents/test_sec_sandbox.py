@@ -18,13 +18,8 @@ from relentless.sandbox.faults import KINDS, Fault
 from relentless.sandbox.filings import Filed
 
 from . import box as boxes
+from .box import DATA, FEED, INDEX, OWN, TICKERS
 from .conftest import FAST, eastern
-
-OWN = {"AAPL": 320193, "MSFT": 789019, "IBM": 51143, "JPM": 19617, "XOM": 34088}
-FEED = "/sec_archive/cgi-bin"
-INDEX = "/sec_archive/Archives/edgar/daily-index"
-DATA = "/sec_archive/Archives/edgar/data"
-TICKERS = "/sec_archive/files"
 
 
 def box(tmp_path, *faults, as_of="2013-10-07 07:55", **how):
