@@ -3,7 +3,7 @@
 import hashlib
 from datetime import UTC, date, datetime, timedelta
 
-from bench.harness import Figure, Section, alternate, percentile, timed
+from bench.harness import Figure, Section, alternate, timed
 from relentless.configs import freshness
 from relentless.models.fold import fold
 from relentless.proto.base import canonical_json
@@ -63,14 +63,13 @@ def section() -> Section:
         "Daily context",
         "The fold of 10,000 messages in the journal; the reference hashes their contexts once.",
         [
-            Figure(
+            Figure.of(
                 "fold of 10,000 messages",
-                percentile(samples, 0.5) / 1e3,
+                samples,
                 "ms",
-                percentile(samples, 0.99) / 1e3,
                 "hash of the same",
-                percentile(reference, 0.5) / 1e3,
-                percentile(reference, 0.99) / 1e3,
+                reference,
+                per=1e3,
             )
         ],
     )

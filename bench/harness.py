@@ -29,6 +29,30 @@ class Figure:
     reference_p99: float | None = None
     note: str = ""
 
+    @classmethod
+    def of(
+        cls,
+        what: str,
+        samples: Sequence[float],
+        unit: str,
+        reference: str = "",
+        against: Sequence[float] = (),
+        note: str = "",
+        *,
+        per: float = 1.0,
+    ) -> "Figure":
+        """Give p50 and p99 of samples and of a reference, both divided by ``per``."""
+        return cls(
+            what,
+            percentile(samples, 0.5) / per,
+            unit,
+            percentile(samples, 0.99) / per,
+            reference,
+            percentile(against, 0.5) / per if against else None,
+            percentile(against, 0.99) / per if against else None,
+            note,
+        )
+
     @property
     def ratio(self) -> float | None:
         """Value over reference."""

@@ -16,7 +16,7 @@ import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from bench import parts
-from bench.harness import Figure, Section, percentile, timed
+from bench.harness import Figure, Section, timed
 from bench.parts import START, TICK_NS, Anybody
 from bench.processes import plan, started
 from relentless.configs.process import settle
@@ -125,15 +125,14 @@ def through_servers() -> Section:
                 reference = timed(lambda: check(request), 500)
                 samples = uvloop.run(_measure(settings, rate))
                 figures.append(
-                    Figure(
+                    Figure.of(
                         f"open loop through the server, {rate:,} ticks/s",
-                        percentile(samples, 0.5) / 1e3,
+                        samples,
                         "ms",
-                        percentile(samples, 0.99) / 1e3,
                         "gRPC health check",
-                        percentile(reference, 0.5) / 1e3,
-                        percentile(reference, 0.99) / 1e3,
+                        reference,
                         f"{len(samples):,} of {int(rate * SECONDS):,} ticks predicted",
+                        per=1e3,
                     )
                 )
     return Section(

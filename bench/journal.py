@@ -50,14 +50,12 @@ async def _groups() -> list[Figure]:
             reference_value=percentile(rates[1], 0.5),
             note="more is better",
         ),
-        Figure(
+        Figure.of(
             f"{PUBLISHERS} publishers, wait",
-            percentile(waits[MAX_GROUP], 0.5),
+            waits[MAX_GROUP],
             "ms",
-            percentile(waits[MAX_GROUP], 0.99),
             beside,
-            percentile(waits[1], 0.5),
-            percentile(waits[1], 0.99),
+            waits[1],
         ),
     ]
 
@@ -98,14 +96,12 @@ async def _growth() -> list[Figure]:
         for journal in journals.values():
             await journal.close()
     return [
-        Figure(
+        Figure.of(
             f"{what} among {MANY:,} entries",
-            percentile(taken["many"], 0.5),
+            taken["many"],
             "ms",
-            percentile(taken["many"], 0.99),
             "among 10",
-            percentile(taken["few"], 0.5),
-            percentile(taken["few"], 0.99),
+            taken["few"],
         )
         for what, taken in (("one append", appends), ("a page of 10", reads))
     ]

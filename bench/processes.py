@@ -119,15 +119,14 @@ def model_server() -> Section:
                     5,
                 )
                 figures.append(
-                    Figure(
+                    Figure.of(
                         f"{rows:,} rows a request",
-                        percentile(samples, 0.5) / 1e3,
+                        samples,
                         "ms",
-                        percentile(samples, 0.99) / 1e3,
                         "gRPC health check",
-                        percentile(reference, 0.5) / 1e3,
-                        percentile(reference, 0.99) / 1e3,
+                        reference,
                         f"{rows / percentile(samples, 0.5) * 1e6:,.0f} rows/s with one in flight",
+                        per=1e3,
                     )
                 )
                 if rows == 1:

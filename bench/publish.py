@@ -145,14 +145,13 @@ def section() -> Section:
                 percentile(rates["plain"], 0.5),
                 note="more is better",
             ),
-            Figure(
+            Figure.of(
                 "latency of a call",
-                percentile(samples, 0.5) / 1e3,
+                samples,
                 "ms",
-                percentile(samples, 0.99) / 1e3,
                 "plain SDK tool",
-                percentile(reference, 0.5) / 1e3,
-                percentile(reference, 0.99) / 1e3,
+                reference,
+                per=1e3,
             ),
         ],
     )

@@ -220,14 +220,12 @@ def section() -> Section:
         f"{RATE:,} trades a second for {SECONDS} s over the market's websocket; to the consumer's "
         "socket. The floor passes each message on without looking at it.",
         [
-            Figure(
+            Figure.of(
                 "trade to signal, websocket to feed",
-                percentile(samples, 0.5),
+                samples,
                 "us",
-                percentile(samples, 0.99),
                 "bare relay",
-                percentile(reference, 0.5),
-                percentile(reference, 0.99),
+                reference,
                 f"p99.9 {percentile(samples, 0.999):,.0f} us (floor "
                 f"{percentile(reference, 0.999):,.0f})",
             ),

@@ -17,7 +17,7 @@ import numpy as np
 import uvloop
 
 from bench import parts
-from bench.harness import Figure, Section, percentile
+from bench.harness import Figure, Section
 from bench.parts import Anybody
 from relentless.proto.gen import market_pb2, market_pb2_grpc
 from relentless.proto.signal import SIGNAL_SIZE
@@ -143,14 +143,12 @@ async def _measure(addresses: tuple[str, str]) -> list[Figure]:
                     rates[stub].append(rate * count)
             ours, theirs = (float(np.median(rates[stub])) for stub in (product, echo))
             figures.append(
-                Figure(
+                Figure.of(
                     f"{count:,} a frame, window {window}",
-                    percentile(samples[product], 0.5),
+                    samples[product],
                     "us",
-                    percentile(samples[product], 0.99),
                     "echo of zeros",
-                    percentile(samples[echo], 0.5),
-                    percentile(samples[echo], 0.99),
+                    samples[echo],
                     f"{ours:,.0f} ticks/s (echo {theirs:,.0f}: {ours / theirs:.0%})",
                 )
             )

@@ -119,14 +119,12 @@ def closed_loop() -> Section:
                 os.sched_setaffinity(0, cores)
         bare.close()
         full.close()
-    figure = Figure(
+    figure = Figure.of(
         "tick to signal, closed loop",
-        percentile(samples, 0.5),
+        samples,
         "us",
-        percentile(samples, 0.99),
         "socket ping-pong",
-        percentile(reference, 0.5),
-        percentile(reference, 0.99),
+        reference,
         f"{len(samples):,} ticks of 48 bytes in, 64 out",
     )
     return Section(
@@ -212,14 +210,12 @@ def open_loop() -> Section:
         reference = _arrivals(rate, None)
         what = f"open loop, {rate:,} ticks/s, {symbols:,} symbols"
         figures.append(
-            Figure(
+            Figure.of(
                 what,
-                percentile(samples, 0.5),
+                samples,
                 "us",
-                percentile(samples, 0.99),
                 "empty loop",
-                percentile(reference, 0.5),
-                percentile(reference, 0.99),
+                reference,
                 f"p99.9 {percentile(samples, 0.999):,.0f} us",
             )
         )
@@ -240,11 +236,10 @@ def _overload() -> Figure:
     made, offered = lane(), 2_200_000
     samples = _arrivals(offered, made)
     shed = made.counts.refused().get("shed", 0)
-    return Figure(
+    return Figure.of(
         f"overload, {offered:,} ticks/s offered",
-        percentile(samples, 0.5),
+        samples,
         "us",
-        percentile(samples, 0.99),
         note=f"{shed / made.ticks:.0%} shed, every tick in the state",
     )
 
