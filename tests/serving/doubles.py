@@ -28,6 +28,13 @@ OPEN_NS = to_ns(datetime(2013, 10, 7, 13, 30, tzinfo=UTC))
 SYMBOLS = ("SPY", "XLF", "TLT", "IBM", "AAPL", "MSFT", "JPM", "XOM")
 
 
+async def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
+    """Wait for what another task brings about."""
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for lives in another task
+            await asyncio.sleep(0.002)
+
+
 class Formula:
     """A model that is a formula of the features, a little different in each version."""
 

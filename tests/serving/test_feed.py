@@ -2,7 +2,6 @@
 
 import asyncio
 import struct
-from collections.abc import Callable
 
 import pytest
 import uvloop
@@ -21,7 +20,7 @@ from relentless.serving.clients.feed import (
     SessionStarted,
 )
 
-from .doubles import FaultyProxy, Feeder, chaos
+from .doubles import FaultyProxy, Feeder, chaos, until
 
 LIMIT_S = 30.0
 
@@ -46,12 +45,6 @@ async def raw(address: str, packet: bytes) -> list[tuple[Kind, bytes]]:
     writer.close()
     await writer.wait_closed()
     return list(PacketReader().feed(data))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not condition():  # noqa: ASYNC110 - what is waited for lives in another task
-            await asyncio.sleep(0.002)
 
 
 async def consumers(feeder: Feeder, count: int) -> None:

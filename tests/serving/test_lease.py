@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,16 +18,8 @@ from relentless.serving.gates import Reason
 from relentless.serving.lease import Grant, Lease, LeaseClient
 from relentless.serving.live import LivePath
 
-from .doubles import OPEN_NS, Feeder, context, new_lane
+from .doubles import OPEN_NS, Feeder, context, new_lane, until
 from .fake_hub import FakeHub
-
-LIMIT_S = 30.0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not condition():  # noqa: ASYNC110 - what is waited for lives in another task
-            await asyncio.sleep(0.001)
 
 
 class World:

@@ -32,7 +32,7 @@ from relentless.store.journal import open_journal
 from relentless.store.keys import ensure_local, local_credential
 from relentless.store.ports import Kind
 
-from .doubles import OPEN_NS, context, packed, ticks
+from .doubles import OPEN_NS, context, packed, ticks, until
 from .fake_hub import FakeHub
 
 LIMIT_S = 90.0
@@ -288,10 +288,12 @@ async def test_over_model_servers_that_are_gone_the_engine_predicts_and_the_sign
                     if len(signals) == 50:
                         break
         await calls(here.ready["grpc"], tmp_path)
+        # A renewal may be older than the first answer.
+        await until(lambda: hub.requests[-1]["stats"]["model_servers"]["site"] == "edge")
         stats = hub.requests[-1]["stats"]["model_servers"]
         code, rest = await here.end()
     assert (code, rest) == (0, b"")
     assert [s.sequence for s in signals] == list(range(1, 51))
     assert all(s.flags & Flag.FAILOVER for s in signals)
-    assert (stats["site"], stats["failovers"]) == ("edge", 1)
+    assert stats["failovers"] == 1
     assert [said["up"] for said in stats["servers"].values()] == [False, False, False, True]
