@@ -26,7 +26,11 @@ from .rest_server import HALF
         ("GET", "/v1/models/no", 404, "Could not find any versions of model no"),
         ("GET", "/v1/models/half/versions/9", 404, "Could not find version 9 of model half"),
         ("GET", "/v1/models/no/metadata", 404, "Servable not found for request: Latest(no)"),
+        ("GET", f"/v1/models/half/versions/{'9' * 5000}", 400, "Failed to convert version: 999"),
+        ("GET", f"/v1/models/half/versions/{'0' * 20}{1 << 63}", 400, "Failed to convert version"),
         ("GET", "/", 404, "Malformed request: GET /"),
+        ("TRACE", HALF, 501, "HTTP method not implemented: TRACE"),
+        ("PROPFIND", "/", 501, "HTTP method not implemented: PROPFIND"),
         ("POST", "/v2/models/half", 404, "Malformed request: POST /v2/models/half"),
     ],
 )
@@ -43,7 +47,7 @@ def test_head_has_the_status_of_a_malformed_request_and_no_body(rest_client: htt
     assert (answer.status_code, answer.content) == (400, b"")
 
 
-@pytest.mark.parametrize("path", ["/versions/123", "/versions/1", ""])
+@pytest.mark.parametrize("path", ["/versions/123", "/versions/1", "", "/METADATA"])
 def test_status_lists_versions(rest_client: httpx.Client, path: str) -> None:
     listed = rest_client.get(f"/v1/models/half{path}").json()["model_version_status"]
     wanted = [path.rpartition("/")[2]] if "versions" in path else ["123", "1"]

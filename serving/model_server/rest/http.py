@@ -14,10 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import structlog
 import uvicorn
 
 from relentless.proto.errors import ModelUnavailable
-from relentless.serving.model_server.codes import DEADLINE_EXCEEDED, INVALID_ARGUMENT, UNAVAILABLE
+from relentless.serving.model_server.codes import (
+    DEADLINE_EXCEEDED,
+    INVALID_ARGUMENT,
+    UNAVAILABLE,
+    UNIMPLEMENTED,
+)
 from relentless.serving.model_server.metrics import Metrics
 from relentless.serving.model_server.rest.api import Answer, RestApi, refusal
 from relentless.serving.model_server.rest.json_answers import error_json
@@ -25,6 +31,8 @@ from relentless.serving.model_server.rest.paths import API_PREFIX
 from relentless.serving.model_server.rest.protocol import BoundedProtocol
 from relentless.serving.model_server.rest.start import RestOptions
 from relentless.serving.model_server.runtime.capi import TFError
+
+log = structlog.get_logger(__name__)
 
 MAX_BODY = 32 << 20
 """Bytes of one request's body, before and after it is unpacked."""
@@ -42,6 +50,9 @@ BODY_S = 30.0
 """The longest that a body may take where requests have no limit."""
 
 START_S = 10.0
+
+VERBS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
+"""What the API or its refusals answer; another verb is 501, whatever it asks for."""
 
 CORS = [
     (b"access-control-allow-origin", b"*"),
@@ -116,6 +127,8 @@ class RestApp:
         await send({"type": "http.response.body", "body": answer.body})
 
     async def _answer(self, request: _Request, receive: Receive) -> Answer:
+        if request.verb not in VERBS:
+            return refusal(TFError(UNIMPLEMENTED, f"HTTP method not implemented: {request.verb}"))
         if self._options.metrics_path and request.path == self._options.metrics_path:
             return self._metrics_page(request.whole)
         if not request.path.lower().startswith(API_PREFIX):
@@ -169,7 +182,7 @@ class RestApp:
 
     def _work(self, request: _Request) -> Answer:
         body = bytes(request.body)
-        if request.gzipped:
+        if request.gzipped and body:
             try:
                 body = unpacked(body)
             except TFError as error:
@@ -178,20 +191,22 @@ class RestApp:
 
 
 def unpacked(body: bytes) -> bytes:
-    """Unpack a gzip body, up to ``MAX_BODY`` bytes.
+    """Unpack a gzip body; one that is damaged or cut off counts as empty, as there.
 
     Raises:
-        TFError: it is no gzip, is cut off, or holds more.
+        TFError: it holds over ``MAX_BODY`` bytes.
     """
     reader = zlib.decompressobj(wbits=31)
     try:
-        plain = reader.decompress(body, MAX_BODY)
+        plain = reader.decompress(body, MAX_BODY + 1)
     except zlib.error as error:
-        raise TFError(INVALID_ARGUMENT, "Failed to uncompress the gzipped body") from error
-    if not reader.eof:
-        raise TFError(
-            INVALID_ARGUMENT, f"The gzipped body is cut off, or holds over {MAX_BODY} bytes"
-        )
+        log.warning("Failed to uncompress the gzipped body", reason=str(error))
+        return b""
+    if len(plain) > MAX_BODY:
+        raise TFError(INVALID_ARGUMENT, f"The gzipped body holds over {MAX_BODY} bytes")
+    if not reader.eof or reader.unused_data:
+        log.warning("Failed to uncompress the gzipped body", reason="it is cut off or goes on")
+        return b""
     return plain
 
 
