@@ -17,7 +17,8 @@ from .rest_server import HALF
         ("GET", HALF, 400, f"Malformed request: GET {HALF}"),
         ("PUT", HALF, 400, f"Malformed request: PUT {HALF}"),
         ("DELETE", "/v1/models/half", 400, "Malformed request: DELETE /v1/models/half"),
-        ("OPTIONS", HALF, 400, f"Malformed request: OPTIONS {HALF}"),
+        ("OPTIONS", HALF, 400, "Origin header is missing in CORS preflight"),
+        ("OPTIONS", "/", 404, "Malformed request: OPTIONS /"),
         ("POST", "/v1/models/half:PREDICT", 400, "Malformed request: POST /v1/models/half:PREDICT"),
         ("POST", f"{HALF}?a=1", 400, f"Malformed request: POST {HALF}?a=1"),
         ("POST", "/v1/models/half/metadata", 400, "Malformed request: POST"),
@@ -40,6 +41,12 @@ def test_paths_that_are_none(
     answer = rest_client.request(verb, path)
     assert answer.status_code == status
     assert answer.json()["error"].startswith(words)
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "https://a.example"])
+def test_a_preflight_has_no_body(rest_client: httpx.Client, origin: str) -> None:
+    answer = rest_client.options("/v1/any", headers={"Origin": origin})
+    assert (answer.status_code, answer.content) == (200, b"")
 
 
 def test_head_has_the_status_of_a_malformed_request_and_no_body(rest_client: httpx.Client) -> None:

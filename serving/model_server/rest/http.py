@@ -75,6 +75,7 @@ class _Request:
     verb: str
     path: str
     query: str
+    origin: str
     gzipped: bool
     unread: bool
     body: bytearray = field(default_factory=bytearray)
@@ -86,6 +87,7 @@ class _Request:
             verb=scope["method"],
             path=scope["raw_path"].decode("latin-1"),
             query=scope["query_string"].decode("latin-1"),
+            origin=headers.get(b"origin", b"").decode("latin-1"),
             gzipped=b"gzip" in headers.get(b"content-encoding", b""),
             unread=headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers,
         )
@@ -93,6 +95,10 @@ class _Request:
     @property
     def whole(self) -> str:
         return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def of_api(self) -> bool:
+        return self.path.lower().startswith(API_PREFIX)
 
 
 class RestApp:
@@ -120,7 +126,7 @@ class RestApp:
         headers = [
             (b"content-type", answer.content_type),
             (b"content-length", str(len(answer.body)).encode()),
-            *(CORS if self._options.cors else ()),
+            *(CORS if self._options.cors and request.of_api else ()),
             *([(b"connection", b"close")] if request.unread else ()),
         ]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -131,10 +137,8 @@ class RestApp:
             return refusal(TFError(UNIMPLEMENTED, f"HTTP method not implemented: {request.verb}"))
         if self._options.metrics_path and request.path == self._options.metrics_path:
             return self._metrics_page(request.whole)
-        if not request.path.lower().startswith(API_PREFIX):
+        if not request.of_api:
             return Answer(404, error_json(f"Malformed request: {request.verb} {request.whole}"))
-        if request.verb == "OPTIONS" and self._options.cors:
-            return Answer(200, b"")
         try:
             async with asyncio.timeout(self._options.timeout_s or BODY_S):
                 await self._receive(request, receive)
@@ -187,7 +191,7 @@ class RestApp:
                 body = unpacked(body)
             except TFError as error:
                 return refusal(error)
-        return self._api.answer(request.verb, request.whole, body)
+        return self._api.answer(request.verb, request.whole, body, request.origin)
 
 
 def unpacked(body: bytes) -> bytes:
@@ -281,6 +285,12 @@ class RestServer:
         """Where it listens, as "host:port"."""
         host, port = self._sockets[0].getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def name(self) -> str:
+        """What the log calls it: "localhost:port" where it is all of loopback, as there."""
+        all_of_it = {"127.0.0.1", "::1"}.issubset(s.getsockname()[0] for s in self._sockets)
+        return f"localhost:{self._sockets[0].getsockname()[1]}" if all_of_it else self.address
 
     def start(self) -> Self:
         """Answer requests from now on.
