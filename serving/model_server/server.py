@@ -158,7 +158,7 @@ def start(
         opened = listen(server, wanted, ssl)
         rest = rest_server(rest_wanted, core, metrics, threads if batching else 0)
         if rest:
-            log.info(f"Exporting HTTP/REST API at:{rest.start().address} ...")
+            log.info(f"Exporting HTTP/REST API at:{rest.start().name} ...")
     except RelentlessError:
         manager.close(drain_s=0.25)
         if batching:

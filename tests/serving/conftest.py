@@ -1,15 +1,17 @@
-"""A model server with two versions, for the tests that hold it to its contract."""
+"""Model servers for the tests that hold them to their contract and change nothing there."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import httpx
 import pytest
 
 from relentless.serving.model_server.config import ModelConfig
 from relentless.serving.model_server.lifecycle.versions import Policy
 from relentless.serving.model_server.main import ModelServer, serve
 
+from .rest_server import rest_server
 from .saved_models import MODEL, random_weights, write_version
 
 
@@ -34,4 +36,14 @@ def contract_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelS
 def contract_channel(contract_server: ModelServer) -> Iterator[grpc.Channel]:
     """An open channel to it."""
     with grpc.insecure_channel(contract_server.address) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def rest_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of a server with REST: half plus two, and the echo model."""
+    with (
+        rest_server(tmp_path_factory.mktemp("rest") / "models") as running,
+        httpx.Client(base_url=f"http://{running.rest}", timeout=20) as opened,
+    ):
         yield opened

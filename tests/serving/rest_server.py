@@ -14,6 +14,9 @@ from .by_flags import free_port
 from .rest_models import echo
 from .upstream_models import half_plus
 
+HALF, ECHO = "/v1/models/half:predict", "/v1/models/echo:predict"
+REGRESS, CLASSIFY = "/v1/models/half:regress", "/v1/models/half:classify"
+
 MONITORING = "prometheus_config { enable: true }"
 
 

@@ -53,6 +53,7 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]
         f"--rest_api_port={rest}",
         f"--monitoring_config_file={monitoring}",
     ) as server:
+        assert server.says(f"Exporting HTTP/REST API at:localhost:{rest} ...")
         yield server.port, rest
 
 

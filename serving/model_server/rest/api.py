@@ -4,6 +4,7 @@ Above: ``http.py``, which speaks HTTP. Below: ``core.py``, the same methods that
 and the pure modules that turn JSON into messages and back.
 """
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from relentless.serving.model_server.codes import INTERNAL
+from relentless.serving.model_server.codes import FAILED_PRECONDITION, INTERNAL
 from relentless.serving.model_server.core import Core
 from relentless.serving.model_server.inference.examples import DEFAULT_SIGNATURE
 from relentless.serving.model_server.metrics import Metrics
@@ -59,6 +60,12 @@ def refusal(error: TFError) -> Answer:
     return Answer(HTTP_STATUS.get(error.code, 500), error_json(str(error)))
 
 
+def _preflight(origin: str) -> Answer:
+    if not re.search("https?://", origin):
+        raise TFError(FAILED_PRECONDITION, "Origin header is missing in CORS preflight")
+    return Answer(200, b"")
+
+
 class RestApi:
     """The paths under ``/v1/``. Safe for concurrent use."""
 
@@ -74,13 +81,22 @@ class RestApi:
             "metadata": self._metadata,
         }
 
-    def answer(self, verb: str, path: str, body: bytes) -> Answer:
-        """Answer one request; errors become answers too."""
+    def answer(self, verb: str, path: str, body: bytes, origin: str = "") -> Answer:
+        """Answer one request; errors become answers too.
+
+        Args:
+            verb: the HTTP method. OPTIONS is a preflight, whatever the path.
+            path: as it was sent, with its query.
+            body: unpacked.
+            origin: the header of that name.
+        """
         started, model, method, code = time.perf_counter(), "", "", 0
         try:
+            if verb == "OPTIONS":
+                return _preflight(origin)
             asked = target(verb, path)
-            model, method = asked.model, asked.method
-            return Answer(200, self._methods[method](asked, body))
+            model, method = asked.model, asked.method if verb == "POST" else ""
+            return Answer(200, self._methods[asked.method](asked, body))
         except TFError as error:
             code = error.code
             return refusal(error)

@@ -14,10 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import structlog
 import uvicorn
 
 from relentless.proto.errors import ModelUnavailable
-from relentless.serving.model_server.codes import DEADLINE_EXCEEDED, INVALID_ARGUMENT, UNAVAILABLE
+from relentless.serving.model_server.codes import (
+    DEADLINE_EXCEEDED,
+    INVALID_ARGUMENT,
+    UNAVAILABLE,
+    UNIMPLEMENTED,
+)
 from relentless.serving.model_server.metrics import Metrics
 from relentless.serving.model_server.rest.api import Answer, RestApi, refusal
 from relentless.serving.model_server.rest.json_answers import error_json
@@ -25,6 +31,8 @@ from relentless.serving.model_server.rest.paths import API_PREFIX
 from relentless.serving.model_server.rest.protocol import BoundedProtocol
 from relentless.serving.model_server.rest.start import RestOptions
 from relentless.serving.model_server.runtime.capi import TFError
+
+log = structlog.get_logger(__name__)
 
 MAX_BODY = 32 << 20
 """Bytes of one request's body, before and after it is unpacked."""
@@ -42,6 +50,9 @@ BODY_S = 30.0
 """The longest that a body may take where requests have no limit."""
 
 START_S = 10.0
+
+VERBS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
+"""What the API or its refusals answer; another verb is 501, whatever it asks for."""
 
 CORS = [
     (b"access-control-allow-origin", b"*"),
@@ -64,6 +75,7 @@ class _Request:
     verb: str
     path: str
     query: str
+    origin: str
     gzipped: bool
     unread: bool
     body: bytearray = field(default_factory=bytearray)
@@ -75,6 +87,7 @@ class _Request:
             verb=scope["method"],
             path=scope["raw_path"].decode("latin-1"),
             query=scope["query_string"].decode("latin-1"),
+            origin=headers.get(b"origin", b"").decode("latin-1"),
             gzipped=b"gzip" in headers.get(b"content-encoding", b""),
             unread=headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers,
         )
@@ -82,6 +95,10 @@ class _Request:
     @property
     def whole(self) -> str:
         return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def of_api(self) -> bool:
+        return self.path.lower().startswith(API_PREFIX)
 
 
 class RestApp:
@@ -109,19 +126,19 @@ class RestApp:
         headers = [
             (b"content-type", answer.content_type),
             (b"content-length", str(len(answer.body)).encode()),
-            *(CORS if self._options.cors else ()),
+            *(CORS if self._options.cors and request.of_api else ()),
             *([(b"connection", b"close")] if request.unread else ()),
         ]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
     async def _answer(self, request: _Request, receive: Receive) -> Answer:
+        if request.verb not in VERBS:
+            return refusal(TFError(UNIMPLEMENTED, f"HTTP method not implemented: {request.verb}"))
         if self._options.metrics_path and request.path == self._options.metrics_path:
             return self._metrics_page(request.whole)
-        if not request.path.lower().startswith(API_PREFIX):
+        if not request.of_api:
             return Answer(404, error_json(f"Malformed request: {request.verb} {request.whole}"))
-        if request.verb == "OPTIONS" and self._options.cors:
-            return Answer(200, b"")
         try:
             async with asyncio.timeout(self._options.timeout_s or BODY_S):
                 await self._receive(request, receive)
@@ -169,29 +186,31 @@ class RestApp:
 
     def _work(self, request: _Request) -> Answer:
         body = bytes(request.body)
-        if request.gzipped:
+        if request.gzipped and body:
             try:
                 body = unpacked(body)
             except TFError as error:
                 return refusal(error)
-        return self._api.answer(request.verb, request.whole, body)
+        return self._api.answer(request.verb, request.whole, body, request.origin)
 
 
 def unpacked(body: bytes) -> bytes:
-    """Unpack a gzip body, up to ``MAX_BODY`` bytes.
+    """Unpack a gzip body; one that is damaged or cut off counts as empty, as there.
 
     Raises:
-        TFError: it is no gzip, is cut off, or holds more.
+        TFError: it holds over ``MAX_BODY`` bytes.
     """
     reader = zlib.decompressobj(wbits=31)
     try:
-        plain = reader.decompress(body, MAX_BODY)
+        plain = reader.decompress(body, MAX_BODY + 1)
     except zlib.error as error:
-        raise TFError(INVALID_ARGUMENT, "Failed to uncompress the gzipped body") from error
-    if not reader.eof:
-        raise TFError(
-            INVALID_ARGUMENT, f"The gzipped body is cut off, or holds over {MAX_BODY} bytes"
-        )
+        log.warning("Failed to uncompress the gzipped body", reason=str(error))
+        return b""
+    if len(plain) > MAX_BODY:
+        raise TFError(INVALID_ARGUMENT, f"The gzipped body holds over {MAX_BODY} bytes")
+    if not reader.eof or reader.unused_data:
+        log.warning("Failed to uncompress the gzipped body", reason="it is cut off or goes on")
+        return b""
     return plain
 
 
@@ -266,6 +285,12 @@ class RestServer:
         """Where it listens, as "host:port"."""
         host, port = self._sockets[0].getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def name(self) -> str:
+        """What the log calls it: "localhost:port" where it is all of loopback, as there."""
+        all_of_it = {"127.0.0.1", "::1"}.issubset(s.getsockname()[0] for s in self._sockets)
+        return f"localhost:{self._sockets[0].getsockname()[1]}" if all_of_it else self.address
 
     def start(self) -> Self:
         """Answer requests from now on.

@@ -6,10 +6,14 @@ floats, a whole number or a truth value makes integers, a string or base64 makes
 
 from typing import Any
 
-from relentless.serving.model_server.rest.json_text import bad, is_decimal, type_name, value_text
+from relentless.serving.model_server.rest.json_text import (
+    as_double,
+    bad,
+    is_decimal,
+    type_name,
+    value_text,
+)
 from relentless.serving.model_server.rest.json_values import (
-    FLOAT,
-    check_lossless,
     decode_base64,
     is_base64,
     utf8,
@@ -67,13 +71,11 @@ def _add(value: Any, name: str, feature: Any) -> None:
     elif isinstance(value, bool):
         _kind(feature, "int64_list", name).append(int(value))
     elif is_decimal(value):
-        values = _kind(feature, "float_list", name)
-        check_lossless(value, FLOAT)
-        values.append(value)
+        _kind(feature, "float_list", name).append(as_double(value))
     else:
         values = _kind(feature, "int64_list", name)
         if value >= 1 << 63:
-            raise bad(f"Feature: {name} has uint64 element. Only int64 is supported.")
+            raise bad(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
         values.append(value)
 
 

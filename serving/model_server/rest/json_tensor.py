@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from relentless.serving.model_server.rest.json_text import FLOAT_MAX, bad, value_text
+from relentless.serving.model_server.rest.json_text import bad, value_text
 from relentless.serving.model_server.rest.json_values import (
     BOOL,
     DOUBLE,
     FLOAT,
     INTEGERS,
-    LARGEST_WHOLE,
     STRING,
     RowByRow,
+    as_type,
     is_row_object,
     long_way,
     shape_of,
@@ -74,7 +74,7 @@ def fill_tensors(document: dict[str, Any], inputs: Mapping[str, Any], request: A
         rows = document["instances"]
         if not isinstance(rows, list):
             raise bad(
-                f"JSON Value: {value_text(document)} Excepting 'instances' to be an list/array"
+                f"JSON Value: {value_text(document)} Expecting 'instances' to be an list/array"
             )
         if not rows:
             raise bad(f"JSON Value: {value_text(document)} No values in 'instances' array")
@@ -137,19 +137,13 @@ def short_way(value: Any, dtype: int) -> RawTensor | None:
 
 
 def _decimals(values: list[Any], dtype: int) -> bytes | None:
-    kinds = set(map(type, values))
-    if not kinds <= {int, float}:
+    if not set(map(type, values)) <= {int, float}:
         return None
     try:
         array = np.array(values, "f8")
     except OverflowError:
         return None
-    largest = np.abs(array[np.isfinite(array)]).max(initial=0.0)
-    if (int in kinds and largest > LARGEST_WHOLE[dtype]) or (
-        dtype == FLOAT and largest > FLOAT_MAX
-    ):
-        return None
-    return array.astype(DTYPES[dtype]).tobytes()
+    return as_type(array, dtype)
 
 
 def _integers(values: list[Any], dtype: int) -> bytes | None:

@@ -14,7 +14,6 @@ import numpy as np
 
 from relentless.serving.model_server.codes import NAMES, UNIMPLEMENTED
 from relentless.serving.model_server.rest.json_text import (
-    FLOAT_MAX,
     as_double,
     bad,
     is_decimal,
@@ -29,9 +28,6 @@ FLOAT, DOUBLE, STRING, BOOL = 1, 2, 7, 10
 INTEGERS = (3, 4, 5, 6, 9, 22, 23)
 
 _NAMES = tensor_pb2.TensorProto.DESCRIPTOR.fields_by_name["dtype"].enum_type.values_by_number
-
-LARGEST_WHOLE = {FLOAT: (1 << 24) - 1, DOUBLE: (1 << 53) - 1}
-"""Every whole number up to it has a decimal of the type to itself."""
 
 _BASE64 = re.compile(r"([A-Za-z0-9+/]*)(=*)", re.ASCII)
 
@@ -92,7 +88,14 @@ def _tensor(dtype: int, shape: tuple[int, ...], values: list[Any]) -> RawTensor:
         return RawTensor(STRING, shape, values)
     if dtype not in DTYPES:
         raise TFError(UNIMPLEMENTED, f"tensors of type {dtype_name(dtype)} are not supported")
-    return RawTensor(dtype, shape, np.array(values, DTYPES[dtype]).tobytes())
+    array = np.array(values, "f8" if dtype in (FLOAT, DOUBLE) else DTYPES[dtype])
+    return RawTensor(dtype, shape, as_type(array, dtype))
+
+
+def as_type(array: np.ndarray[Any, Any], dtype: int) -> bytes:
+    """Give an array's bytes in a type; a double past the largest float32 becomes infinite."""
+    with np.errstate(over="ignore"):
+        return array.astype(DTYPES[dtype]).tobytes()
 
 
 def long_way(value: Any, dtype: int) -> RawTensor:
@@ -139,7 +142,6 @@ def _leaf(value: Any, dtype: int) -> Any:
     if dtype == BOOL and isinstance(value, bool):
         return value
     if dtype in (FLOAT, DOUBLE) and number:
-        check_lossless(value, dtype)
         return as_double(value)
     if dtype in INTEGERS and number and not is_decimal(value):
         limits = np.iinfo(DTYPES[dtype])
@@ -158,24 +160,6 @@ def _mistyped(value: Any, dtype: int) -> TFError:
         f"JSON Value: {value_text(value)} Type: {type_name(value)} is not of expected type: "
         f"{dtype_name(dtype)}"
     )
-
-
-def check_lossless(value: float, dtype: int) -> None:
-    """Refuse a number that the decimal type cannot hold.
-
-    Raises:
-        TFError: a whole number with too many digits, or a decimal past the largest.
-    """
-    if is_decimal(value):
-        double = as_double(value)
-        lossless = dtype == DOUBLE or not np.isfinite(double) or abs(double) <= FLOAT_MAX
-    else:
-        lossless = abs(value) <= LARGEST_WHOLE[dtype]
-    if not lossless:
-        raise bad(
-            f"Cannot convert JSON value: {value_text(value)} to {dtype_name(dtype)} without loss "
-            "of precision."
-        )
 
 
 @dataclass(slots=True)

@@ -49,19 +49,22 @@ def target(verb: str, path: str) -> Target:
     """
     pattern = {"POST": _POST, "GET": _GET}.get(verb)
     match = pattern.fullmatch(path) if pattern else None
-    if match is None or match["method"] not in _METHODS:
+    method = match["method"] if match else None
+    if match is None or (verb == "POST" and method not in _METHODS):
         raise bad(f"Malformed request: {verb} {path}")
     if not match["model"]:
         raise bad("Missing model name in request.")
     version = match["version"]
-    if version and int(version[:20]) >= 1 << 63:
+    digits = version.lstrip("0") if version else ""
+    if len(digits) > 19 or int(digits or 0) >= 1 << 63:
         raise bad(f"Failed to convert version: {version} to numeric.")
     return Target(
-        match["method"] or "status",
+        method if method in _METHODS else "status",
         unquote(match["model"], errors="replace"),
-        int(version) if version else None,
+        int(digits or 0) if version else None,
         unquote(match["label"] or "", errors="replace"),
     )
 
 
-_METHODS = ("classify", "regress", "predict", "metadata", None)
+_METHODS = ("classify", "regress", "predict", "metadata")
+"""As they are written: a POST to another spelling is malformed, a GET asks for the status."""
