@@ -154,9 +154,9 @@ class Metrics:
         if not failed:
             self._add(self._load_latency, (path,), int(micros))
 
-    def warmup(self, path: str, code: int, micros: float) -> None:
-        """Record one warm-up of a version and how it ended."""
-        self._observe(self._warmup, (path, code_name(code)), micros)
+    def warmup(self, path: str, status: str, micros: float) -> None:
+        """Record one warm-up of a version and how it ended: "OK", or a code and its words."""
+        self._observe(self._warmup, (path, status), micros)
 
     def queued(self, thread_pool: str, micros: float) -> None:
         """Record how long a task waited for its batch to run."""
