@@ -188,7 +188,8 @@ class Core:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported",
             )
-        self._manager.configure(from_proto(request.config, self._place))
+        known = self._manager.configured()
+        self._manager.configure(from_proto(request.config, self._place, known))
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
         return response
