@@ -172,6 +172,15 @@ class Metrics:
         """Record the rows of one task as it came in."""
         self._observe(self._input_size, (), rows)
 
+    def count(self, name: str) -> int:
+        """Give a counter's first series by TensorFlow's name, "/tensorflow/..."; 0 without one."""
+        exported = name.replace("/", ":")
+        with self._lock:
+            for metric in self._all:
+                if isinstance(metric, Counter) and metric.name == exported and metric.series:
+                    return metric.series[min(metric.series)]
+        return 0
+
     def text(self) -> str:
         """Write all of it in Prometheus' text format."""
         out = []

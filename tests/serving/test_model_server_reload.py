@@ -187,6 +187,24 @@ def test_a_model_keeps_its_platform(server: ModelServer, two: Path) -> None:
     assert answer(server.address) == (3.0, 1)
 
 
+def test_a_reload_tells_by_how_much_counters_rose(server: ModelServer, two: Path) -> None:
+    reload(server.address)
+    loads, latency, no = (
+        "/tensorflow/cc/saved_model/load_attempt_count",
+        "/tensorflow/serving/request_latency",
+        "/no/such/counter",
+    )
+    request = model_management_pb2.ReloadConfigRequest(metric_names=[loads, latency, no])
+    request.config.model_config_list.config.add(
+        name="default", base_path=str(two), model_platform="tensorflow"
+    )
+    with grpc.insecure_channel(server.address) as channel:
+        stub = model_service_pb2_grpc.ModelServiceStub(channel)
+        response = stub.HandleReloadConfigRequest(request, timeout=20)
+    rises = {metric.name: metric.int64_value_increase for metric in response.metric}
+    assert rises == {loads: 1, latency: 0, no: 0}
+
+
 def test_a_policy_that_names_no_version_unloads_all(server: ModelServer, two: Path) -> None:
     request = model_management_pb2.ReloadConfigRequest()
     entry = request.config.model_config_list.config.add(
