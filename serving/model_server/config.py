@@ -7,7 +7,7 @@ flags takes the paths as they are; a reload by a client stays under its root too
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,15 +42,28 @@ class ModelConfig:
     labels: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_config(path: Path, place: Place) -> tuple[ModelConfig, ...]:
+def read_config(path: Path, place: Place, known: Collection[str] = ()) -> tuple[ModelConfig, ...]:
     """Read a model config file, with its base paths where ``place`` says.
+
+    Args:
+        path: the file.
+        place: where a model's base path lies.
+        known: the models that are served already; only another list takes their place.
 
     Raises:
         InvalidSettings: a file that does not parse, or that names something unservable.
     """
     parsed = read_message(path, model_server_config_pb2.ModelServerConfig())
+    kind = parsed.WhichOneof("config")
+    if known and kind != "model_config_list":
+        raise InvalidSettings(
+            f"{path}: Cannot transition to requested config. It is only legal to transition from "
+            "one ModelConfigList to another."
+        )
+    if kind == "custom_model_config":
+        raise InvalidSettings(f"{path}: ModelServer does not yet support custom model config.")
     try:
-        return from_proto(parsed, place)
+        return from_proto(parsed, place, known)
     except TFError as error:
         raise InvalidSettings(f"{path}: {error}") from error
 
@@ -69,38 +82,33 @@ def declared_labels(folder: Path) -> dict[str, int]:
     raise InvalidSettings(f"{MODELS_CONFIG} declares no model {folder.name}")
 
 
-def from_proto(config: Any, place: Place) -> tuple[ModelConfig, ...]:
+def from_proto(config: Any, place: Place, known: Collection[str] = ()) -> tuple[ModelConfig, ...]:
     """Check a ``ModelServerConfig`` message and give its models.
+
+    Args:
+        config: the message.
+        place: where a model's base path lies.
+        known: the models that are served already, which keep their platform.
 
     Raises:
         TFError: INVALID_ARGUMENT, in TensorFlow Serving's words where it has some.
     """
-    models: dict[str, ModelConfig] = {}
-    for entry in config.model_config_list.config:
-        if entry.name in models:
-            raise TFError(
-                INVALID_ARGUMENT,
-                f"Illegal to list model {entry.name} multiple times in config list",
-            )
-        if "://" in entry.base_path:
-            raise TFError(
-                INVALID_ARGUMENT,
-                f"Model {entry.name} lies at {entry.base_path}: only local folders are served here",
-            )
-        if not Path(entry.base_path).is_absolute():
-            raise TFError(
-                INVALID_ARGUMENT,
-                f"Expected model {entry.name} to have an absolute path or URI; "
-                f"got base_path()={entry.base_path}",
-            )
-        models[entry.name] = ModelConfig(
+    entries = config.model_config_list.config
+    _check_names(entries)
+    for entry in entries:
+        _check_path(entry)
+    for entry in entries:
+        _check_platform(entry, entry.name in known)
+        _check_logging(entry)
+    return tuple(
+        ModelConfig(
             name=entry.name,
             base=place(entry.name, Path(entry.base_path)),
             policy=_policy(entry.model_version_policy),
             labels=dict(entry.version_labels),
         )
-        _check_platform(entry)
-    return tuple(models.values())
+        for entry in entries
+    )
 
 
 def under(root: Path) -> Place:
@@ -161,7 +169,32 @@ def _outside(name: str) -> TFError:
     )
 
 
-def _check_platform(entry: Any) -> None:
+def _check_names(entries: Iterable[Any]) -> None:
+    names: set[str] = set()
+    for entry in entries:
+        if entry.name in names:
+            raise TFError(
+                INVALID_ARGUMENT,
+                f"Illegal to list model {entry.name} multiple times in config list",
+            )
+        names.add(entry.name)
+
+
+def _check_path(entry: Any) -> None:
+    if "://" in entry.base_path:
+        raise TFError(
+            INVALID_ARGUMENT,
+            f"Model {entry.name} lies at {entry.base_path}: only local folders are served here",
+        )
+    if not Path(entry.base_path).is_absolute():
+        raise TFError(
+            INVALID_ARGUMENT,
+            f"Expected model {entry.name} to have an absolute path or URI; "
+            f"got base_path()={entry.base_path}",
+        )
+
+
+def _check_platform(entry: Any, known: bool) -> None:
     if entry.model_type:
         if entry.model_platform:
             raise TFError(
@@ -180,10 +213,25 @@ def _check_platform(entry: Any) -> None:
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
             "ModelServerConfig::model_platform.",
         )
+    elif entry.model_platform != PLATFORM and known:
+        raise TFError(
+            INVALID_ARGUMENT,
+            f"Illegal to change a model's platform. For model {entry.name} platform was "
+            f"{PLATFORM} and new platform requested is {entry.model_platform}",
+        )
     elif entry.model_platform != PLATFORM:
         raise TFError(
             INVALID_ARGUMENT,
             f"Model {entry.name} requests unsupported platform {entry.model_platform}",
+        )
+
+
+def _check_logging(entry: Any) -> None:
+    if entry.HasField("logging_config"):
+        raise TFError(
+            INVALID_ARGUMENT,
+            f"No request-logger-creator provided. Requests of model {entry.name} cannot be "
+            "logged: leave logging_config out",
         )
 
 
@@ -192,7 +240,5 @@ def _policy(policy: Any) -> Policy:
     if kind == "all":
         return Policy("all")
     if kind == "specific":
-        if not policy.specific.versions:
-            raise TFError(INVALID_ARGUMENT, "A specific version policy names no version")
         return Policy("specific", versions=frozenset(policy.specific.versions))
     return Policy("latest", count=policy.latest.num_versions or 1)

@@ -4,7 +4,7 @@ gRPC (``services.py``) and REST stand above and add nothing to an answer. Below:
 ``lifecycle/manager.py`` (which version) and one pure module for each kind of inference.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -181,17 +181,27 @@ class Core:
         return response
 
     def reload(self, request: Any) -> Any:
-        """Serve what the request lists, and nothing else, within the model root."""
+        """Serve what the request lists, and nothing else, within the model root.
+
+        The answer says by how much the counters rose that the request names.
+        """
         if request.config.WhichOneof("config") != "model_config_list":
             raise TFError(
                 INVALID_ARGUMENT,
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported",
             )
-        self._manager.configure(from_proto(request.config, self._place))
+        before = self._counts(request.metric_names)
+        known = self._manager.configured()
+        self._manager.configure(from_proto(request.config, self._place, known))
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
+        for name, count in self._counts(request.metric_names).items():
+            response.metric.add(name=name, int64_value_increase=count - before[name])
         return response
+
+    def _counts(self, names: Iterable[str]) -> dict[str, int]:
+        return {name: self._metrics.count(name) if self._metrics else 0 for name in names}
 
 
 def _spec(request: Any) -> Any:

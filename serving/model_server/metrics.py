@@ -154,9 +154,9 @@ class Metrics:
         if not failed:
             self._add(self._load_latency, (path,), int(micros))
 
-    def warmup(self, path: str, code: int, micros: float) -> None:
-        """Record one warm-up of a version and how it ended."""
-        self._observe(self._warmup, (path, code_name(code)), micros)
+    def warmup(self, path: str, status: str, micros: float) -> None:
+        """Record one warm-up of a version and how it ended: "OK", or a code and its words."""
+        self._observe(self._warmup, (path, status), micros)
 
     def queued(self, thread_pool: str, micros: float) -> None:
         """Record how long a task waited for its batch to run."""
@@ -171,6 +171,15 @@ class Metrics:
     def batch_input(self, rows: int) -> None:
         """Record the rows of one task as it came in."""
         self._observe(self._input_size, (), rows)
+
+    def count(self, name: str) -> int:
+        """Give a counter's first series by TensorFlow's name, "/tensorflow/..."; 0 without one."""
+        exported = name.replace("/", ":")
+        with self._lock:
+            for metric in self._all:
+                if isinstance(metric, Counter) and metric.name == exported and metric.series:
+                    return metric.series[min(metric.series)]
+        return 0
 
     def text(self) -> str:
         """Write all of it in Prometheus' text format."""

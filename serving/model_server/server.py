@@ -260,7 +260,7 @@ def _bring_up(
         never = looks == 0 and any(not code for *_, code, _ in missing)
         if lost or never or not models.patient:
             raise ModelUnavailable(
-                f"the model server cannot start: {unavailable_text(missing)}"
+                f"the model server cannot start: {unavailable_text(missing, 'servable')}"
                 + (": no version was found there" if never else "")
             )
         if not told:
@@ -315,6 +315,6 @@ def tend(server: ModelServer, options: ServerOptions, stop: threading.Event) -> 
 def reload(manager: Manager, path: Path) -> None:
     """Serve what the configuration file lists by now; a file that is wrong changes nothing."""
     try:
-        manager.apply(read_config(path, anywhere))
+        manager.apply(read_config(path, anywhere, manager.configured()))
     except (InvalidSettings, TFError) as error:
         log.error("configuration not taken over", path=str(path), error=str(error))

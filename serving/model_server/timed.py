@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from relentless.serving.model_server.codes import INTERNAL
+from relentless.serving.model_server.codes import DATA_LOSS
 from relentless.serving.model_server.lifecycle.servable import Session
 from relentless.serving.model_server.metrics import Metrics
 from relentless.serving.model_server.runtime.capi import TFError
@@ -60,13 +60,15 @@ def timed_load(metrics: Metrics | None, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def timed_warmup(metrics: Metrics | None, folder: Path) -> Iterator[None]:
-    """Record a version's warm-up."""
-    started, code = time.perf_counter(), 0
+    """Record a version's warm-up, unless a request of it failed: as TensorFlow Serving does."""
+    started, status = time.perf_counter(), ""
     try:
         yield
-    except Exception as error:
-        code = error.code if isinstance(error, TFError) else INTERNAL
+        status = "OK"
+    except TFError as error:
+        if error.code == DATA_LOSS:
+            status = f"DATA_LOSS: {error}"
         raise
     finally:
-        if metrics:
-            metrics.warmup(str(folder), code, (time.perf_counter() - started) * 1e6)
+        if metrics and status:
+            metrics.warmup(str(folder), status, (time.perf_counter() - started) * 1e6)

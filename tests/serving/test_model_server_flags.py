@@ -224,6 +224,9 @@ def test_a_configuration_file_names_many_models_and_is_read_again(
         config.write_text("improperly formatted")
         wait_for(lambda: server.says("configuration not taken over"))
         assert answer(server.address, "two") == (3.0, 123)
+        config.write_text("")
+        wait_for(lambda: server.says("from one ModelConfigList to another"))
+        assert answer(server.address, "three") == (4.0, 123)
         config.write_text(config_text(("new", models / "half_plus_three"), stable=123))
         wait_for(lambda: server.says("label to version 123 of model new"))
         config.write_text(config_text(("new", models / "half_plus_three")))
@@ -285,6 +288,12 @@ def wait_shortly(condition: Any) -> None:
             'model_config_list { config { name: "m" base_path: "/m" model_platform: "caffe" } }',
             "Model m requests unsupported platform caffe",
         ),
+        (
+            'model_config_list { config { name: "m" base_path: "/m" model_platform: "tensorflow" '
+            "logging_config { sampling_config { sampling_rate: 1 } } } }",
+            "No request-logger-creator provided.",
+        ),
+        ("custom_model_config { }", "ModelServer does not yet support custom model config."),
     ],
 )
 def test_a_configuration_that_cannot_be_served_says_why(
@@ -330,10 +339,8 @@ def test_a_model_that_does_not_load_ends_it_once_its_retries_are_used_up(tmp_pat
     )
     assert done.returncode not in (0, 1)
     assert done.stderr.count("version refused") == 3
-    assert (
-        "1 model(s) did not become available: {{{name: default version: 1} due to error: NOT_FOUND:"
-        in done.stderr
-    )
+    words = "1 servable(s) did not become available: {{{name: default version: 1} due to error: "
+    assert f"{words}NOT_FOUND: " in done.stderr
 
 
 def test_it_waits_for_a_model_that_is_not_there_yet(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relentless.serving.model_server.lifecycle.loading import Loading
+from relentless.serving.model_server.lifecycle.warmup import WARMUP_FILE
 from relentless.serving.model_server.metrics import MAX_SERIES, OTHER, Metrics
 from relentless.serving.model_server.rest.start import METRICS_PATH
 from relentless.serving.model_server.runtime.capi import TFError
@@ -25,7 +26,8 @@ from relentless.serving.tf_protos import (
 
 from .by_flags import answer, refusal
 from .rest_server import rest_server
-from .saved_models import random_weights, write_version
+from .saved_models import random_weights, write_version, write_warmup
+from .upstream_models import half_plus
 
 SERVING = ":tensorflow:serving:"
 LOADING = ":tensorflow:cc:saved_model:"
@@ -249,6 +251,22 @@ def test_a_load_that_fails_and_a_warm_up_that_ran_are_recorded(tmp_path: Path) -
     assert value(samples, loads, model_path=str(good), status="success") == 1
     warmed = f"{SERVING}model_warmup_latency_count"
     assert value(samples, warmed, model_path=str(good), status="OK") == 1
+
+
+def test_only_a_warm_up_whose_file_was_read_is_recorded(tmp_path: Path) -> None:
+    metrics = Metrics()
+    Loading(metrics=metrics).load("m", 1, half_plus(tmp_path / "1", 2.0)).close()
+    failing, spoiled = half_plus(tmp_path / "2", 2.0), half_plus(tmp_path / "3", 2.0)
+    write_warmup(failing)
+    write_warmup(spoiled)
+    (spoiled / WARMUP_FILE).write_bytes(bytes(12))
+    for folder in (failing, spoiled):
+        with pytest.raises(TFError):
+            Loading(metrics=metrics).load("m", 2, folder)
+    warmed = f"{SERVING}model_warmup_latency_count"
+    counted = [dict(labels) for name, labels in read(metrics.text())[1] if name == warmed]
+    assert [labels["model_path"] for labels in counted] == [str(spoiled)]
+    assert counted[0]["status"].startswith("DATA_LOSS: corrupted record at 0")
 
 
 @given(st.lists(st.text(max_size=8), max_size=5))

@@ -166,6 +166,58 @@ def test_a_reload_of_no_list_keeps_everything(server: ModelServer) -> None:
     assert refusal(server.address)[0] is NOT_FOUND
 
 
+def test_a_model_keeps_its_platform(server: ModelServer, two: Path) -> None:
+    for name, words in (
+        (
+            "default",
+            "Illegal to change a model's platform. For model default platform was tensorflow and "
+            "new platform requested is caffe",
+        ),
+        ("new", "Model new requests unsupported platform caffe"),
+    ):
+        request = model_management_pb2.ReloadConfigRequest()
+        request.config.model_config_list.config.add(
+            name=name, base_path=str(two), model_platform="caffe"
+        )
+        with grpc.insecure_channel(server.address) as channel:
+            stub = model_service_pb2_grpc.ModelServiceStub(channel)
+            with pytest.raises(grpc.RpcError) as refused:
+                stub.HandleReloadConfigRequest(request, timeout=20)
+        assert (refused.value.code(), refused.value.details()) == (INVALID, words)
+    assert answer(server.address) == (3.0, 1)
+
+
+def test_a_reload_tells_by_how_much_counters_rose(server: ModelServer, two: Path) -> None:
+    reload(server.address)
+    loads, latency, no = (
+        "/tensorflow/cc/saved_model/load_attempt_count",
+        "/tensorflow/serving/request_latency",
+        "/no/such/counter",
+    )
+    request = model_management_pb2.ReloadConfigRequest(metric_names=[loads, latency, no])
+    request.config.model_config_list.config.add(
+        name="default", base_path=str(two), model_platform="tensorflow"
+    )
+    with grpc.insecure_channel(server.address) as channel:
+        stub = model_service_pb2_grpc.ModelServiceStub(channel)
+        response = stub.HandleReloadConfigRequest(request, timeout=20)
+    rises = {metric.name: metric.int64_value_increase for metric in response.metric}
+    assert rises == {loads: 1, latency: 0, no: 0}
+
+
+def test_a_policy_that_names_no_version_unloads_all(server: ModelServer, two: Path) -> None:
+    request = model_management_pb2.ReloadConfigRequest()
+    entry = request.config.model_config_list.config.add(
+        name="default", base_path=str(two), model_platform="tensorflow"
+    )
+    entry.model_version_policy.specific.SetInParent()
+    with grpc.insecure_channel(server.address) as channel:
+        model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest(
+            request, timeout=20
+        )
+    assert refusal(server.address)[0] is NOT_FOUND
+
+
 def test_a_reload_waits_for_no_other_models_load(two: Path) -> None:
     server = serve(model_base_path=str(two), num_load_threads=2)
     begun, go_on = threading.Event(), threading.Event()

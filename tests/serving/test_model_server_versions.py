@@ -92,6 +92,7 @@ class Shop:
         (Policy("latest", count=2), {1, 2, 10}, {2, 10}),
         (Policy("all"), {1, 2}, {1, 2}),
         (Policy("specific", versions=frozenset({1, 3})), {1, 2}, {1}),
+        (Policy("specific"), {1, 2}, set()),
         (Policy(), set(), set()),
     ],
 )
@@ -100,12 +101,12 @@ def test_the_policy_picks_versions(policy: Policy, found: set[int], aspired: set
 
 
 def test_only_integer_folders_are_versions(tmp_path: Path) -> None:
-    for name in ("1", "00000123", ".tmp-3", "v4", "-5", "x", "7"):
+    for name in ("1", "00000123", ".tmp-3", "v4", "-5", "x", "7", "9.denied", "1_0"):
         (tmp_path / name).mkdir()
     (tmp_path / "8").write_text("a file")
     found = scan(tmp_path)
     assert found is not None
-    assert sorted(found) == [1, 7, 123]
+    assert sorted(found) == [-5, 1, 7, 123]
     assert scan(tmp_path / "missing") is None
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from relentless.serving.model_server.codes import DATA_LOSS
 from relentless.serving.model_server.lifecycle.loading import Loading
-from relentless.serving.model_server.lifecycle.warmup import MAX_RECORDS
+from relentless.serving.model_server.lifecycle.warmup import MAX_RECORDS, WARMUP_FILE
 from relentless.serving.model_server.runtime import session as sessions
 from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tensor_proto import RawTensor, pack
@@ -105,7 +106,7 @@ def session_run() -> Any:
         (lambda: [to_predict(1.0, "missing")], 9, 'Serving signature key "missing" not found.'),
         (lambda: [by_examples("classify_log", "missing")], 3, "No signature was found"),
         (lambda: [by_examples("regress_log", "serving_default")], 9, "No regression inputs"),
-        (lambda: [session_run()], 12, "Unsupported log_type for warmup"),
+        (lambda: [session_run()], 12, "Unsupported log_type for warmup: 5"),
         (
             lambda: [prediction_log_pb2.PredictionLog()] * (MAX_RECORDS + 1),
             3,
@@ -120,6 +121,49 @@ def test_a_request_that_fails_fails_the_load(
     with pytest.raises(TFError, match=words) as refused:
         Loading().load("m", 1, folder)
     assert refused.value.code == code
+
+
+BAD_FORMAT = "Please verify your warmup data is in TFRecord format."
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda good: bytes(12), rf"corrupted record at 0 \(Is this .*\?\)\. {BAD_FORMAT}"),
+        (lambda good: good[:-5], f"truncated record at 0' failed with .*{BAD_FORMAT}"),
+        (lambda good: good[:12] + b"?" + good[13:], rf"corrupted record at 12\. {BAD_FORMAT}"),
+    ],
+)
+def test_a_file_in_another_format_fails_the_load(
+    folder: Path, spoil: Callable[[bytes], bytes], words: str
+) -> None:
+    write_records(folder, [to_predict(1.0)])
+    path = folder / WARMUP_FILE
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(TFError, match=words) as refused:
+        Loading().load("m", 1, folder)
+    assert refused.value.code == DATA_LOSS
+
+
+def test_what_is_too_short_for_a_record_is_passed_over(folder: Path, runs: list[int]) -> None:
+    write_records(folder, [to_predict(1.0)])
+    with (folder / WARMUP_FILE).open("ab") as file:
+        file.write(b"too short")
+    Loading().load("m", 1, folder).close()
+    assert len(runs) == 1
+
+
+def test_a_record_that_is_no_request_fails_the_load(folder: Path) -> None:
+    write_records(folder, [Record(b"malformed_record")])
+    with pytest.raises(TFError, match="Failed to parse warmup record: malformed_record from "):
+        Loading().load("m", 1, folder)
+
+
+class Record(bytes):
+    """Bytes in the place of a message."""
+
+    def SerializeToString(self) -> bytes:
+        return self
 
 
 def test_only_our_own_models_must_answer_numbers(folder: Path) -> None:

@@ -10,7 +10,7 @@ from relentless.models.manifest import MANIFEST, verify
 from relentless.proto.errors import ModelInvalid
 from relentless.serving.model_server.codes import FAILED_PRECONDITION
 from relentless.serving.model_server.lifecycle.servable import Session
-from relentless.serving.model_server.lifecycle.warmup import admit
+from relentless.serving.model_server.lifecycle.warmup import WARMUP_FILE, admit
 from relentless.serving.model_server.metrics import Metrics
 from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.model_server.runtime.session import SERVE_TAGS, SavedModelSession
@@ -62,7 +62,8 @@ class Loading:
         try:
             # Before the warm-up, which goes the way of the requests that it stands for.
             session = self.wrap(name, version, folder, session)
-            with timed_warmup(self.metrics, folder):
+            warmed = self.warm_up and (folder / WARMUP_FILE).exists()
+            with timed_warmup(self.metrics if warmed else None, folder):
                 count = admit(
                     session,
                     folder,

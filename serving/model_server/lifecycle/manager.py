@@ -141,6 +141,10 @@ class Manager:
         """Give the versions of a model that serve now."""
         return sorted(self._serving.get(name, {}))
 
+    def configured(self) -> frozenset[str]:
+        """Give the models of the present configuration."""
+        return frozenset(self._configs)
+
     def configure(self, configs: Iterable[ModelConfig]) -> None:
         """Replace the configuration, load what it asks for, and end models that it lacks.
 

@@ -49,11 +49,15 @@ def check_labels(
             )
 
 
-def unavailable_text(reasons: Iterable[tuple[str, int | None, int, str]]) -> str:
+def unavailable_text(
+    reasons: Iterable[tuple[str, int | None, int, str]],
+    what: Literal["model", "servable"] = "model",
+) -> str:
     """Say which models did not become available, as TensorFlow Serving says it.
 
     Args:
         reasons: model, the version that failed if any, its error's code and words.
+        what: the word for them; it is "servable" at a server's start.
     """
     listed = list(reasons)
     parts = []
@@ -61,4 +65,4 @@ def unavailable_text(reasons: Iterable[tuple[str, int | None, int, str]]) -> str
         which = f"{{name: {name} version: {version}}}" if version is not None else f"name: {name}"
         error = f" due to error: {NAMES.get(code, code)}: {message}" if code else ""
         parts.append(f"{{{which}{error}}}, ")
-    return f"{len(listed)} model(s) did not become available: {{{''.join(parts)}}}"
+    return f"{len(listed)} {what}(s) did not become available: {{{''.join(parts)}}}"

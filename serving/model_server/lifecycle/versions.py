@@ -5,6 +5,7 @@ aspired to, and the availability-preserving policy never unloads the last good v
 that does not serve yet.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 MAX_VERSION = (1 << 63) - 1
+_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
 class State(IntEnum):
@@ -66,9 +68,8 @@ def scan(base: Path) -> dict[int, Path] | None:
         return {
             int(child.name): child
             for child in sorted(base.iterdir())
-            if child.name.isascii()
-            and child.name.isdigit()
-            and int(child.name) <= MAX_VERSION
+            if _NUMBER.fullmatch(child.name)
+            and -MAX_VERSION <= int(child.name) <= MAX_VERSION
             and child.is_dir()
         }
     except OSError:

@@ -35,6 +35,11 @@ from relentless.serving.tf_protos import (
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_RECORDS = 1000
+SHOWN_BYTES = 256
+"""How much of a record that cannot be read is in its error."""
+
+_HEADER, _FOOTER = struct.Struct("<QI"), struct.Struct("<I")
+"""Before a record its length and that one's checksum, behind it its own."""
 
 
 def masked_crc(data: bytes) -> int:
@@ -44,23 +49,31 @@ def masked_crc(data: bytes) -> int:
 
 
 def records(path: Path) -> Iterator[bytes]:
-    """Read a TFRecord file.
+    """Read a TFRecord file; as TensorFlow does, end quietly where not even a header is left.
 
     Raises:
-        TFError: DATA_LOSS for a truncated file or a checksum that does not hold.
+        TFError: DATA_LOSS for a truncated record or a checksum that does not hold.
     """
     data, at = path.read_bytes(), 0
-    while at < len(data):
-        try:
-            length, check = struct.unpack_from("<QI", data, at)
-            (body_check,) = struct.unpack_from("<I", data, at + 12 + length)
-        except struct.error as error:
-            raise TFError(DATA_LOSS, f"{path.name} is truncated at byte {at}") from error
-        body = data[at + 12 : at + 12 + length]
-        if masked_crc(data[at : at + 8]) != check or masked_crc(body) != body_check:
-            raise TFError(DATA_LOSS, f"{path.name} is corrupted at byte {at}")
+    while len(data) - at >= _HEADER.size:
+        length, check = _HEADER.unpack_from(data, at)
+        if masked_crc(data[at : at + 8]) != check:
+            raise _data_loss(f"corrupted record at {at} (Is this even a TFRecord file?)")
+        begin = at + _HEADER.size
+        end = begin + length
+        if end + _FOOTER.size > len(data):
+            raise _data_loss(
+                f"truncated record at {at}' failed with Read less bytes than requested"
+            )
+        body = data[begin:end]
+        if (masked_crc(body),) != _FOOTER.unpack_from(data, end):
+            raise _data_loss(f"corrupted record at {begin}")
         yield body
-        at += 16 + length
+        at = end + _FOOTER.size
+
+
+def _data_loss(words: str) -> TFError:
+    return TFError(DATA_LOSS, f"{words}. Please verify your warmup data is in TFRecord format.")
 
 
 def admit(
@@ -111,7 +124,10 @@ def _parsed(record: bytes, path: Path) -> Any:
     try:
         return prediction_log_pb2.PredictionLog.FromString(record)
     except DecodeError as error:
-        raise TFError(INVALID_ARGUMENT, f"Failed to parse warmup record from {path}") from error
+        shown = record[:SHOWN_BYTES].decode("utf-8", "replace")
+        raise TFError(
+            INVALID_ARGUMENT, f"Failed to parse warmup record: {shown} from {path}"
+        ) from error
 
 
 def _replay(session: Session, log: Any, version: int, check: bool) -> list[tuple[str, Any]]:
@@ -130,7 +146,8 @@ def _replay(session: Session, log: Any, version: int, check: bool) -> list[tuple
         response = inference_pb2.MultiInferenceResponse()
         multi_inference(session, log.multi_inference_log.request, version, response, check=check)
     elif kind == "session_run_log":
-        raise TFError(UNIMPLEMENTED, "Unsupported log_type for warmup: session_run_log")
+        number = prediction_log_pb2.PredictionLog.SESSION_RUN_LOG_FIELD_NUMBER
+        raise TFError(UNIMPLEMENTED, f"Unsupported log_type for warmup: {number}")
     return []
 
 
