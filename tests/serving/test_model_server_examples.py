@@ -21,7 +21,7 @@ from relentless.serving.tf_protos import (
 )
 
 from .saved_models import FLOAT, STRING, Graph
-from .upstream_models import CLASSIFY, PREDICT, REGRESS, half_plus, line, parse_float
+from .upstream_models import CLASSIFY, PREDICT, REGRESS, counter, half_plus, line, parse_float
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
@@ -63,6 +63,9 @@ def odd_shapes(folder: Path) -> Path:
         ("unheard", "another/method", {"outputs": y}),
     ):
         g.sign_as(name, method, {"inputs": records}, outputs)
+    others = g.node("Placeholder", name="other_example", dtype=STRING, shape=None)
+    plus_three = line(g, parse_float(g, others, "x"), 0.5, 3.0)
+    g.sign_as("regress_own_input", REGRESS, {"inputs": others}, {"outputs": plus_three})
     g.sign_as("no_inputs", CLASSIFY, {"x": records}, {"scores": y})
     g.sign_as("echo", PREDICT, {"bytes": image}, {"bytes": same})
     defaulted = g.sign_as("defaulted", PREDICT, {"a": image, "b": records}, {"a": same, "b": y})
@@ -83,11 +86,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     half_plus(root / "half" / "1", 2.0)
     half_plus(root / "half" / "2", 2.0)
     odd_shapes(root / "odd" / "1")
+    counter(root / "counter" / "1")
     return root
 
 
 def serve(root: Path, **flags: Any) -> ModelServer:
-    configs = tuple(ModelConfig(name, root / name) for name in ("half", "odd"))
+    configs = tuple(ModelConfig(name, root / name) for name in ("half", "odd", "counter"))
     options = ServerOptions(grpc_max_threads=2, **flags)
     return start(options, Models(configs, under(root)), ("127.0.0.1:0",))
 
@@ -265,6 +269,13 @@ def test_many_inferences_share_one_run(stub: Any) -> None:
         assert result.model_spec.version.value == 2
 
 
+def test_inferences_with_an_input_each_are_fed_the_same_records(stub: Any) -> None:
+    request = tasks(("odd", "regress_flat", REGRESS), ("odd", "regress_own_input", REGRESS))
+    results = stub.MultiInference(request, timeout=20).results
+    values = [[r.value for r in result.regression_result.regressions] for result in results]
+    assert values == [[3.0], [4.0]]
+
+
 @pytest.mark.parametrize(
     ("asked", "code", "words"),
     [
@@ -378,3 +389,15 @@ def test_values_beyond_the_shape_are_left_out_and_missing_ones_repeat(stub: Any)
     assert list(stub.Predict(request, timeout=20).outputs["y"].float_val) == [3.0, 4.0]
     tensor.tensor_shape.dim[0].size = 4
     assert list(stub.Predict(request, timeout=20).outputs["y"].float_val) == [3.0, 4.0, 5.0, 5.0]
+
+
+def test_a_signature_without_inputs_reads_and_changes_a_variable(stub: Any) -> None:
+    def ask(signature: str, **inputs: RawTensor) -> list[float]:
+        request = to_predict(signature, model="counter", **inputs)
+        return list(stub.Predict(request, timeout=20).outputs["output"].float_val)
+
+    three = RawTensor(FLOAT, (), np.float32(3.0).tobytes())
+    assert ask("reset_counter") == [0.0]
+    assert ask("incr_counter") == [1.0]
+    assert ask("incr_counter_by", delta=three) == [4.0]
+    assert ask("get_counter") == [4.0]

@@ -1,5 +1,6 @@
 """What a running server does with new versions, new configurations, deadlines and lost clients."""
 
+import ctypes
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,16 @@ import pytest
 from relentless.serving.model_server.config import ModelConfig, common_root
 from relentless.serving.model_server.main import models_for
 from relentless.serving.model_server.options import ServerOptions
-from relentless.serving.model_server.runtime.capi import session_config
-from relentless.serving.model_server.runtime.session_config import SessionConfig, is_small
+from relentless.serving.model_server.runtime.capi import Buffer, library, session_config
+from relentless.serving.model_server.runtime.session_config import (
+    REFERENCES,
+    SessionConfig,
+    is_small,
+)
 from relentless.serving.model_server.server import ModelServer, start
 from relentless.serving.tensor_proto import RawTensor, pack
 from relentless.serving.tf_protos import (
+    meta_graph_pb2,
     model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
@@ -351,6 +357,20 @@ def test_a_small_model_runs_in_its_callers_thread_and_others_in_pools(tmp_path: 
     own = half_plus(tmp_path / "own", 2.0)
     assert SessionConfig().for_folder(small) == SessionConfig().for_folder(branching)
     assert SessionConfig().for_folder(own) == session_config()
+
+
+def test_every_operation_that_makes_references_has_pools() -> None:
+    tf = library()
+    tf.TF_GetAllOpList.restype = ctypes.POINTER(Buffer)
+    listed = tf.TF_GetAllOpList().contents
+    known = meta_graph_pb2.MetaGraphDef().meta_info_def.stripped_op_list
+    known.ParseFromString(ctypes.string_at(listed.data, listed.length))
+    makers = {
+        op.name
+        for op in known.op
+        if any(arg.is_ref for arg in op.output_arg) and not any(arg.is_ref for arg in op.input_arg)
+    }
+    assert {name for name in makers if not name.startswith("Ref")} == REFERENCES
 
 
 def test_a_models_tags_and_session_can_be_set(tmp_path: Path) -> None:

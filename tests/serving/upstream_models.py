@@ -29,6 +29,23 @@ def half_plus(folder: Path, added: float, factor: float = 0.5) -> Path:
     return g.write(folder)
 
 
+def counter(folder: Path) -> Path:
+    """Write a version that counts in a reference-typed variable; three signatures take nothing."""
+    g = Graph()
+    variable = g.node("VariableV2", name="counter", shape=())
+    attr = g.nodes[-1].attr
+    attr["dtype"].type = attr["T"].type
+    del attr["T"]
+    delta = g.node("Placeholder", name="delta", dtype=FLOAT, shape=None)
+    zero, one = (g.const(np.array(value, np.float32)) for value in (0.0, 1.0))
+    g.sign_as("get_counter", PREDICT, {}, {"output": variable})
+    g.sign_as("reset_counter", PREDICT, {}, {"output": g.node("Assign", variable, zero)})
+    g.sign_as("incr_counter", PREDICT, {}, {"output": g.node("AssignAdd", variable, one)})
+    by = g.node("AssignAdd", variable, delta)
+    g.sign_as("incr_counter_by", PREDICT, {"delta": delta}, {"output": by})
+    return g.write(folder)
+
+
 def line(g: Graph, x: str, factor: float, added: float) -> str:
     """Multiply and add."""
     half = g.node("Mul", x, g.const(np.array(factor, np.float32)))

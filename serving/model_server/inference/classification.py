@@ -10,43 +10,13 @@ from typing import Any
 from relentless.serving.model_server.codes import FAILED_PRECONDITION, INVALID_ARGUMENT
 from relentless.serving.model_server.inference.examples import (
     CLASSIFY,
+    Method,
     check_method,
     dtype_name,
-    examples,
     shape_text,
-    signature_of,
 )
-from relentless.serving.model_server.lifecycle.servable import Session
 from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tensor_proto import FLOAT, STRING, RawTensor
-
-
-def classify(
-    session: Session,
-    request: Any,
-    result: Any,
-    *,
-    check: bool = False,
-    timeout_s: float | None = None,
-) -> None:
-    """Fill a ``ClassificationResult``.
-
-    Args:
-        session: what runs the model.
-        request: a ``ClassificationRequest``.
-        result: the message to fill.
-        check: refuse signatures of another method.
-        timeout_s: how long the session may run.
-
-    Raises:
-        TFError: a request that the signature refuses, or what the session says.
-    """
-    signature = signature_of(session.signatures, request.model_spec.signature_name)
-    feed, fetches = prepare(signature, check=check)
-    serialized = examples(request.input)
-    tensors = session.run({feed: serialized}, fetches, timeout_s)
-    tables = dict(zip(fetches, tensors, strict=True))
-    fill(signature, len(serialized.data), tables, result)
 
 
 def prepare(signature: Any, *, check: bool) -> tuple[str, list[str]]:
@@ -113,6 +83,10 @@ def fill(signature: Any, rows: int, tables: Mapping[str, RawTensor], result: Any
                 cell.label = bytes(labels[row, column]).decode("utf-8", "replace")
             if values is not None:
                 cell.score = float(values[row, column])
+
+
+classify = Method(prepare, fill)
+"""Answers a ``ClassificationRequest``."""
 
 
 def _check_table(alias: str, table: RawTensor, rows: int) -> None:

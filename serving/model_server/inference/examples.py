@@ -1,11 +1,14 @@
-"""``tf.Example`` records as the one string tensor that Classify, Regress and MultiInference feed.
+"""What Classify, Regress and MultiInference share: ``tf.Example`` records in one string tensor.
 
 Parsing them is the graph's work, in TensorFlow Serving as here. Pure.
 """
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from relentless.serving.model_server.codes import INVALID_ARGUMENT
+from relentless.serving.model_server.lifecycle.servable import Session
 from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tensor_proto import STRING, RawTensor
 from relentless.serving.tf_protos import types_pb2
@@ -13,6 +16,60 @@ from relentless.serving.tf_protos import types_pb2
 DEFAULT_SIGNATURE = "serving_default"
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 PREDICT = "tensorflow/serving/predict"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way to ask a signature by records: Classify or Regress."""
+
+    prepare: Callable[..., tuple[str, list[str]]]
+    """Gives a signature's tensor to feed and those to fetch; with ``check`` another method's is
+    refused."""
+    fill: Callable[[Any, int, Mapping[str, RawTensor], Any], None]
+    """Fills the result: from the signature, the number of records and what was fetched."""
+
+    def __call__(
+        self,
+        session: Session,
+        request: Any,
+        result: Any,
+        *,
+        check: bool = False,
+        timeout_s: float | None = None,
+    ) -> None:
+        """Answer a request.
+
+        Args:
+            session: what runs the model.
+            request: a ``ClassificationRequest`` or ``RegressionRequest``.
+            result: the message to fill.
+            check: refuse signatures of another method.
+            timeout_s: how long the session may run.
+
+        Raises:
+            TFError: a request that the signature refuses, or what the session says.
+        """
+        signature = signature_of(session.signatures, request.model_spec.signature_name)
+        feed, fetches = self.prepare(signature, check=check)
+        rows, tables = run(session, request.input, (feed,), fetches, timeout_s)
+        self.fill(signature, rows, tables, result)
+
+
+def run(
+    session: Session,
+    given: Any,
+    feeds: Iterable[str],
+    fetches: Sequence[str],
+    timeout_s: float | None,
+) -> tuple[int, dict[str, RawTensor]]:
+    """Feed an ``Input``'s records to each of the tensors; give their number and what was fetched.
+
+    Raises:
+        TFError: there are no records, or what the session says.
+    """
+    records = examples(given)
+    tensors = session.run(dict.fromkeys(feeds, records), fetches, timeout_s)
+    return len(records.data), dict(zip(fetches, tensors, strict=True))
 
 
 def examples(given: Any) -> RawTensor:

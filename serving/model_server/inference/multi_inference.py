@@ -1,19 +1,24 @@
-"""MultiInference on one loaded version: several signatures, one run over the same records. Pure."""
+"""MultiInference on one loaded version: several signatures, one run over the same records. Pure.
+
+Signatures of TensorFlow 2 have an input tensor each, and each of them is fed.
+"""
 
 from typing import Any
 
 from relentless.serving.model_server.codes import INVALID_ARGUMENT, UNIMPLEMENTED
-from relentless.serving.model_server.inference import classification, regression
+from relentless.serving.model_server.inference.classification import classify
 from relentless.serving.model_server.inference.examples import (
     CLASSIFY,
     DEFAULT_SIGNATURE,
     REGRESS,
-    examples,
+    Method,
+    run,
 )
+from relentless.serving.model_server.inference.regression import regress
 from relentless.serving.model_server.lifecycle.servable import Session
 from relentless.serving.model_server.runtime.capi import TFError
 
-_METHODS: dict[str, Any] = {CLASSIFY: classification, REGRESS: regression}
+_METHODS: dict[str, Method] = {CLASSIFY: classify, REGRESS: regress}
 
 
 def multi_inference(
@@ -38,10 +43,8 @@ def multi_inference(
     Raises:
         TFError: tasks that do not go together, or what the session says.
     """
-    feed, fetches = _plan(session, request, check)
-    serialized = examples(request.input)
-    tensors = session.run({feed: serialized}, fetches, timeout_s)
-    tables = dict(zip(fetches, tensors, strict=True))
+    feeds, fetches = _plan(session, request, check)
+    rows, tables = run(session, request.input, feeds, fetches, timeout_s)
     for task in request.tasks:
         name = task.model_spec.signature_name or DEFAULT_SIGNATURE
         result = response.results.add()
@@ -52,14 +55,12 @@ def multi_inference(
         if task.method_name == REGRESS:
             kind = result.regression_result
         kind.SetInParent()
-        _METHODS[task.method_name].fill(
-            session.signatures[name], len(serialized.data), tables, kind
-        )
+        _METHODS[task.method_name].fill(session.signatures[name], rows, tables, kind)
 
 
-def _plan(session: Session, request: Any, check: bool) -> tuple[str, list[str]]:
-    """Give the one tensor to feed and every one to fetch."""
-    feed, fetches, model = "", set[str](), ""
+def _plan(session: Session, request: Any, check: bool) -> tuple[list[str], list[str]]:
+    """Give every tensor to feed and every one to fetch."""
+    feeds, fetches, model = dict[str, int](), set[str](), ""
     seen = set[str]()
     for task in request.tasks:
         spec = task.model_spec
@@ -79,9 +80,9 @@ def _plan(session: Session, request: Any, check: bool) -> tuple[str, list[str]]:
             raise TFError(INVALID_ARGUMENT, f"Requested signature not found in model graph: {name}")
         if (method := _METHODS.get(task.method_name)) is None:
             raise TFError(UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
-        wanted, outputs = method.prepare(signature, check=check)
-        feed = feed or wanted
-        if feed != wanted:
-            raise TFError(INVALID_ARGUMENT, "Input tensor must be the same for all Signatures.")
+        feed, outputs = method.prepare(signature, check=check)
+        feeds[feed] = signature.inputs["inputs"].dtype
         fetches.update(outputs)
-    return feed, sorted(fetches)
+    if len(set(feeds.values())) > 1:  # The same records cannot be of two types.
+        raise TFError(INVALID_ARGUMENT, "Input tensor must be the same for all Signatures.")
+    return sorted(feeds), sorted(fetches)

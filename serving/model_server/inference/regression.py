@@ -6,42 +6,13 @@ from typing import Any
 from relentless.serving.model_server.codes import FAILED_PRECONDITION, INVALID_ARGUMENT
 from relentless.serving.model_server.inference.examples import (
     REGRESS,
+    Method,
     check_method,
     dtype_name,
-    examples,
     shape_text,
-    signature_of,
 )
-from relentless.serving.model_server.lifecycle.servable import Session
 from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tensor_proto import FLOAT, RawTensor
-
-
-def regress(
-    session: Session,
-    request: Any,
-    result: Any,
-    *,
-    check: bool = False,
-    timeout_s: float | None = None,
-) -> None:
-    """Fill a ``RegressionResult``.
-
-    Args:
-        session: what runs the model.
-        request: a ``RegressionRequest``.
-        result: the message to fill.
-        check: refuse signatures of another method.
-        timeout_s: how long the session may run.
-
-    Raises:
-        TFError: a request that the signature refuses, or what the session says.
-    """
-    signature = signature_of(session.signatures, request.model_spec.signature_name)
-    feed, fetches = prepare(signature, check=check)
-    serialized = examples(request.input)
-    tensors = session.run({feed: serialized}, fetches, timeout_s)
-    fill(signature, len(serialized.data), dict(zip(fetches, tensors, strict=True)), result)
 
 
 def prepare(signature: Any, *, check: bool) -> tuple[str, list[str]]:
@@ -89,3 +60,7 @@ def fill(signature: Any, rows: int, tables: Mapping[str, RawTensor], result: Any
         )
     for value in table.array().ravel().tolist():
         result.regressions.add(value=value)
+
+
+regress = Method(prepare, fill)
+"""Answers a ``RegressionRequest``."""

@@ -1,9 +1,9 @@
 """How a model's session runs: what the flags say, else what fits the model's size.
 
-A small graph without control flow runs wholly in the thread of its caller, because a pool of
-threads costs more than a model of a few thousand weights. Any other graph gets TensorFlow's own
-pools, as in TensorFlow Serving: TensorFlow's single-threaded executor refuses control flow, and a
-large operation gains from many threads.
+A small graph without control flow and references runs wholly in the thread of its caller, because a
+pool of threads costs more than a model of a few thousand weights. Any other graph gets TensorFlow's
+own pools, as in TensorFlow Serving: TensorFlow's single-threaded executor refuses control flow and
+the reference-typed variables of TensorFlow 1, and a large operation gains from many threads.
 """
 
 from collections.abc import Iterable
@@ -30,6 +30,20 @@ _NOT_STRAIGHT = frozenset(
         "BatchFunction", "QueueDequeueV2", "QueueEnqueueV2", "Barrier", "Recv", "Send",
     }
 )  # fmt: skip
+
+REFERENCES = frozenset(
+    {
+        "Variable", "VariableV2", "TemporaryVariable", "HashTable", "MutableHashTable",
+        "MutableHashTableOfTensors", "MutableDenseHashTable", "FIFOQueue", "PaddingFIFOQueue",
+        "PriorityQueue", "RandomShuffleQueue", "FakeQueue", "Barrier", "Stack", "TensorArray",
+        "TensorArrayGrad", "ConditionalAccumulator", "SparseConditionalAccumulator",
+        "WholeFileReader", "TextLineReader", "FixedLengthRecordReader", "TFRecordReader",
+        "LMDBReader", "IdentityReader",
+    }
+)  # fmt: skip
+"""What makes references; every other operation with one takes it from one of these."""
+
+_REFUSED = _NOT_STRAIGHT | REFERENCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +84,7 @@ def from_options(options: ServerOptions, given: Any) -> SessionConfig:
 
 
 def is_small(folder: Path) -> bool:
-    """Tell whether a SavedModel is small and has no control flow. A damaged one is neither."""
+    """Tell whether a SavedModel is small and fit for one thread. A damaged one is neither."""
     try:
         files = (folder / GRAPH, *(folder / "variables").glob("*"))
         if sum(file.stat().st_size for file in files) > SMALL_BYTES:
@@ -78,7 +92,7 @@ def is_small(folder: Path) -> bool:
         saved = saved_model_pb2.SavedModel.FromString((folder / GRAPH).read_bytes())
     except (OSError, DecodeError):
         return False
-    return all(_NOT_STRAIGHT.isdisjoint(_operations(meta.graph_def)) for meta in saved.meta_graphs)
+    return all(_REFUSED.isdisjoint(_operations(meta.graph_def)) for meta in saved.meta_graphs)
 
 
 def _operations(graph: Any) -> Iterable[str]:
