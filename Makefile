@@ -66,7 +66,7 @@ bench: setup-dev  ## Measure against references; writes bench/results
 
 proto: setup-dev  ## Generate the protobuf modules
 	@$(BIN)/python -m grpc_tools.protoc -Irelentless/proto/gen=proto --python_out=src --pyi_out=src \
-	  --grpc_python_out=src $(patsubst %,relentless/proto/gen/%.proto,context market model_server)
+	  --grpc_python_out=src $(patsubst %,relentless/proto/gen/%.proto,context market model_server profiler)
 
 mcpb: setup  ## Build the MCP bundle of the stdio proxy: dist/relentless.mcpb
 	@$(BIN)/python -m bundle.mcpb

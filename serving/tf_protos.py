@@ -71,3 +71,4 @@ with _stand_in():
     saved_model_pb2 = _load("tensorflow.core.protobuf.saved_model_pb2")
     tensor_pb2 = _load("tensorflow.core.framework.tensor_pb2")
     types_pb2 = _load("tensorflow.core.framework.types_pb2")
+    xplane_pb2 = _load("tensorflow.tsl.profiler.protobuf.xplane_pb2")

@@ -96,7 +96,7 @@ class ServerOptions:
     enable_serialization_as_tensor_content: bool = _flag(
         False, "Predict answers in tensor_content instead of typed fields"
     )
-    enable_profiler: bool = _flag(True, "answer ProfilerService: it says that no profiler is here")
+    enable_profiler: bool = _flag(True, "answer ProfilerService, for TensorBoard")
     xla_cpu_compilation_enabled: bool = _flag(False, "compile with XLA what a graph marks for it")
 
     bind_address: str = _flag(

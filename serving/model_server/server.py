@@ -38,10 +38,12 @@ from relentless.serving.model_server.listeners import (
 from relentless.serving.model_server.metering import MeteredCore
 from relentless.serving.model_server.metrics import Metrics
 from relentless.serving.model_server.options import ServerOptions, schedulable_cpus
+from relentless.serving.model_server.profiler import Profiler, handler
 from relentless.serving.model_server.rest.start import rest_options, rest_server
 from relentless.serving.model_server.runtime.capi import TFError, library
+from relentless.serving.model_server.runtime.recording import Recorder
 from relentless.serving.model_server.runtime.session_config import from_options
-from relentless.serving.model_server.services import ModelService, PredictionService, profiler
+from relentless.serving.model_server.services import ModelService, PredictionService
 from relentless.serving.model_server.text_files import read_message
 from relentless.serving.tf_protos import (
     config_pb2,
@@ -133,7 +135,8 @@ def start(
     metrics = Metrics()
     rest_wanted = rest_options(options)
     batching = batching_for(options, metrics)
-    loading = loading_for(options, models.required, batching, metrics)
+    recorder = Recorder()
+    loading = loading_for(options, models.required, batching, metrics, recorder)
     # A caller waits in a thread until its batch ran, so too few threads keep batches small.
     threads = max(options.grpc_max_threads, batching.callers if batching else 0)
     server = grpc.server(
@@ -151,7 +154,7 @@ def start(
         ),
         metrics,
     )
-    watch = _register(server, core, metrics, options)
+    watch = _register(server, core, metrics, recorder, options)
     try:
         library()
         _bring_up(manager, models, options, stop or threading.Event())
@@ -190,6 +193,7 @@ def loading_for(
     required: tuple[str, ...],
     batching: Batching | None = None,
     metrics: Metrics | None = None,
+    recorder: Recorder | None = None,
 ) -> Loading:
     """Give what every version is loaded with.
 
@@ -208,6 +212,7 @@ def loading_for(
         check_methods=options.enable_signature_method_name_check,
         wrap=batching.wrap if batching else bare,
         metrics=metrics,
+        recorder=recorder,
     )
 
 
@@ -227,14 +232,14 @@ def rules_for(options: ServerOptions) -> Rules:
 
 
 def _register(
-    server: grpc.Server, core: Core, metrics: Metrics, options: ServerOptions
+    server: grpc.Server, core: Core, metrics: Metrics, recorder: Recorder, options: ServerOptions
 ) -> HealthServicer | None:
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         PredictionService(MeteredCore(core, metrics)), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), server)
     if options.enable_profiler:
-        server.add_generic_rpc_handlers((profiler(),))
+        server.add_generic_rpc_handlers((handler(Profiler(recorder)),))
     if not options.enable_grpc_healthcheck_service:
         return None
     watch = HealthServicer()

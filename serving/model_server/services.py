@@ -1,4 +1,4 @@
-"""The gRPC services that TensorFlow Serving registers: PredictionService, ModelService, Profiler.
+"""PredictionService and ModelService over gRPC; ``profiler.py`` is the third service.
 
 Each method is thin: ``core.py`` answers, and a ``TFError`` becomes the status of the same number.
 """
@@ -91,20 +91,3 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore
     def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Serve what the request lists, and nothing else."""
         return answer(self._core.reload, request, context)
-
-
-def profiler() -> grpc.GenericRpcHandler:
-    """Give TensorFlow's ProfilerService, which says for every method that there is no profiler."""
-
-    def refuse(request: Any, context: grpc.ServicerContext) -> Any:
-        _abort(
-            context,
-            grpc.StatusCode.UNIMPLEMENTED,
-            "this model server has no profiler; its metrics are served over REST",
-        )
-
-    handlers: dict[str, Any] = {
-        name: grpc.unary_unary_rpc_method_handler(refuse)
-        for name in ("Profile", "Monitor", "Terminate")
-    }
-    return grpc.method_handlers_generic_handler("tensorflow.ProfilerService", handlers)

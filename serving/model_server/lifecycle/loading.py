@@ -13,6 +13,7 @@ from relentless.serving.model_server.lifecycle.servable import Session
 from relentless.serving.model_server.lifecycle.warmup import WARMUP_FILE, admit
 from relentless.serving.model_server.metrics import Metrics
 from relentless.serving.model_server.runtime.capi import TFError
+from relentless.serving.model_server.runtime.recording import Recorder
 from relentless.serving.model_server.runtime.session import SERVE_TAGS, SavedModelSession
 from relentless.serving.model_server.runtime.session_config import SessionConfig
 from relentless.serving.model_server.timed import timed_load, timed_warmup
@@ -41,6 +42,7 @@ class Loading:
     check_methods: bool = False
     wrap: Wrap = bare
     metrics: Metrics | None = None
+    recorder: Recorder | None = None
 
     def load(self, name: str, version: int, folder: Path) -> Session:
         """Load a version and let it pass its checks and its warm-up.
@@ -58,7 +60,13 @@ class Loading:
             except ModelInvalid as error:
                 raise TFError(FAILED_PRECONDITION, str(error)) from error
         with timed_load(self.metrics, folder):
-            session: Session = SavedModelSession(folder, self.config.for_folder(folder), self.tags)
+            session: Session = SavedModelSession(
+                folder,
+                self.config.for_folder(folder),
+                self.tags,
+                recorder=self.recorder,
+                label=f"{name}/{version}",
+            )
         try:
             # Before the warm-up, which goes the way of the requests that it stands for.
             session = self.wrap(name, version, folder, session)

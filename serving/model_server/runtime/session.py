@@ -4,6 +4,8 @@ Above ``capi.py`` and ``tensors.py``; below ``lifecycle/servable.py``, which giv
 """
 
 import ctypes
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from relentless.serving.model_server.runtime.capi import (
     library,
     session_config,
 )
+from relentless.serving.model_server.runtime.recording import Recorder, Run
 from relentless.serving.model_server.runtime.tensors import free_input, from_tf, to_tf
 from relentless.serving.tensor_proto import RawTensor
 from relentless.serving.tf_protos import config_pb2, meta_graph_pb2
@@ -34,7 +37,13 @@ class SavedModelSession:
     """One loaded SavedModel. ``run`` may be called from many threads; ``close`` after the last."""
 
     def __init__(
-        self, folder: Path, config: bytes | None = None, tags: Sequence[str] = SERVE_TAGS
+        self,
+        folder: Path,
+        config: bytes | None = None,
+        tags: Sequence[str] = SERVE_TAGS,
+        *,
+        recorder: Recorder | None = None,
+        label: str = "",
     ) -> None:
         """Load the folder's graph and restore its variables.
 
@@ -42,6 +51,8 @@ class SavedModelSession:
             folder: the SavedModel.
             config: a serialized ``ConfigProto``; that of a small model where absent.
             tags: which of the SavedModel's graphs.
+            recorder: where runs are kept while somebody profiles, under the ``label``.
+            label: "name/version".
 
         Raises:
             TFError: what the loader says, with its code.
@@ -78,6 +89,7 @@ class SavedModelSession:
             tf.TF_DeleteSessionOptions(options)
             tf.TF_DeleteBuffer(meta)
         self._endpoints: dict[str, Output] = {}
+        self._recorder, self._label = recorder, label
 
     def endpoint(self, tensor_name: str) -> Output:
         """Find "operation:index" in the graph.
@@ -116,24 +128,41 @@ class SavedModelSession:
         n, m = len(feeds), len(fetches)
         inputs = (Output * n)(*map(self.endpoint, feeds))
         outputs = (Output * m)(*map(self.endpoint, fetches))
-        options = _run_options(timeout_s) if self._interruptible else None
+        recording = self._recorder.now if self._recorder else None
+        options = _run_options(timeout_s if self._interruptible else None, recording is not None)
+        noted = tf.TF_NewBuffer() if recording else None
         values, results = (ctypes.c_void_p * n)(), (ctypes.c_void_p * m)()
         try:
             for index, tensor in enumerate(feeds.values()):
                 values[index] = to_tf(tensor)
+            begun_ns = time.time_ns() if recording else 0
             with checked() as status:
                 tf.TF_SessionRun(
-                    self._session, options, inputs, values, n, outputs, results, m, None, 0, None,
+                    self._session, options, inputs, values, n, outputs, results, m, None, 0, noted,
                     status,
                 )  # fmt: skip
+            if recording and noted:
+                recording.add(self._noted(begun_ns, fetches, noted.contents))
             return [from_tf(handle) for handle in results if handle]
         finally:
+            if noted:
+                tf.TF_DeleteBuffer(noted)
             for handle, tensor in zip(values, feeds.values(), strict=True):
                 if handle:
                     free_input(handle, tensor)
             for handle in results:
                 if handle:
                     tf.TF_DeleteTensor(handle)
+
+    def _noted(self, begun_ns: int, fetches: Sequence[str], noted: Buffer) -> Run:
+        return Run(
+            self._label,
+            threading.current_thread().name,
+            begun_ns,
+            time.time_ns(),
+            tuple(fetches),
+            ctypes.string_at(noted.data, noted.length) if noted.length else b"",
+        )
 
     def close(self) -> None:
         """Close the session and let go of its memory; a second call does nothing."""
@@ -149,12 +178,16 @@ class SavedModelSession:
             tf.TF_DeleteGraph(graph)
 
 
-def _run_options(timeout_s: float | None) -> Any:
+def _run_options(timeout_s: float | None, noted: bool) -> Any:
     """Give the ``TF_Buffer`` with the ``RunOptions`` of one run, or None."""
-    if timeout_s is None:
+    if timeout_s is None and not noted:
         return None
-    milliseconds = min(max(1, int(timeout_s * 1000)), MAX_TIMEOUT_MS)
-    body = config_pb2.RunOptions(timeout_in_ms=milliseconds).SerializeToString()
+    options = config_pb2.RunOptions()
+    if timeout_s is not None:
+        options.timeout_in_ms = min(max(1, int(timeout_s * 1000)), MAX_TIMEOUT_MS)
+    if noted:
+        options.trace_level = config_pb2.RunOptions.SOFTWARE_TRACE
+    body = options.SerializeToString()
     held = ctypes.create_string_buffer(body, len(body))
     buffer = Buffer(ctypes.addressof(held), len(body), None)
     buffer.held = held
