@@ -11,7 +11,7 @@ from relentless.serving.model_server.config import ModelConfig
 from relentless.serving.model_server.lifecycle.versions import Policy
 from relentless.serving.model_server.main import ModelServer, serve
 
-from .rest_server import rest_server
+from .model_server.rest_server import rest_server
 from .saved_models import MODEL, random_weights, write_version
 
 

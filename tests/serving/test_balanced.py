@@ -28,9 +28,9 @@ from relentless.serving.model_server.server import start
 from relentless.serving.ports import Embedded, Predictor
 from relentless.serving.tf_client import TfServingPredictor
 
+from .model_server.test_tls import AUTHORITY, CLIENT, ssl_file
 from .model_stubs import LABELS, Told, real_server, until
 from .saved_models import HIDDEN, MODEL, C, F, random_weights, write_version
-from .test_model_server_tls import AUTHORITY, CLIENT, ssl_file
 
 FEATURES = np.random.default_rng(5).normal(size=(9, F)).astype(np.float32)
 CONTEXT = np.random.default_rng(6).normal(size=C).astype(np.float32)

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from .rest_server import CLASSIFY, ECHO, HALF, REGRESS
+from ..rest_server import CLASSIFY, ECHO, HALF, REGRESS
 
 
 def body(signature: str, key: str, value: Any) -> str:

@@ -29,7 +29,7 @@ from relentless.serving.tensor_proto import RawTensor, pack
 from relentless.serving.tf_client import TfServingPredictor
 from relentless.serving.tf_protos import predict_pb2, prediction_service_pb2_grpc
 
-from .saved_models import EMBEDDING, HIDDEN, MODEL, C, F, random_weights, write_version
+from ...saved_models import EMBEDDING, HIDDEN, MODEL, C, F, random_weights, write_version
 
 FILES = REPOSITORY / "configs" / "tfserving"
 PATIENCE_S = 60.0

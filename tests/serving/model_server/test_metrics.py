@@ -24,9 +24,9 @@ from relentless.serving.tf_protos import (
     prediction_service_pb2_grpc,
 )
 
+from ..saved_models import random_weights, write_version, write_warmup
 from .by_flags import answer, refusal
 from .rest_server import rest_server
-from .saved_models import random_weights, write_version, write_warmup
 from .upstream_models import half_plus
 
 SERVING = ":tensorflow:serving:"

@@ -15,8 +15,8 @@ from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tensor_proto import RawTensor, pack
 from relentless.serving.tf_protos import prediction_log_pb2
 
-from .saved_models import write_records
-from .upstream_models import CLASSIFY, REGRESS, half_plus
+from ...saved_models import write_records
+from ..upstream_models import CLASSIFY, REGRESS, half_plus
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from relentless.serving.model_server.listeners import require_local
 from relentless.serving.model_server.main import REQUIRED, ModelServer, serve
 from relentless.serving.tf_client import TfServingPredictor
 
-from .saved_models import (
+from ..saved_models import (
     MODEL,
     C,
     F,

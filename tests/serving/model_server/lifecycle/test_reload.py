@@ -29,9 +29,9 @@ from relentless.serving.tf_protos import (
     prediction_service_pb2_grpc,
 )
 
-from .by_flags import answer, config_text, refusal, reload, status, wait_for
-from .saved_models import Graph
-from .upstream_models import half_plus
+from ...saved_models import Graph
+from ..by_flags import answer, config_text, refusal, reload, status, wait_for
+from ..upstream_models import half_plus
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND

@@ -20,7 +20,7 @@ from relentless.serving.tf_protos import (
     regression_pb2,
 )
 
-from .saved_models import FLOAT, STRING, Graph
+from ..saved_models import FLOAT, STRING, Graph
 from .upstream_models import CLASSIFY, PREDICT, REGRESS, counter, half_plus, line, parse_float
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT

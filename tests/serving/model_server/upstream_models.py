@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .saved_models import FLOAT, STRING, Graph
+from ..saved_models import FLOAT, STRING, Graph
 
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 PREDICT = "tensorflow/serving/predict"

@@ -26,7 +26,7 @@ from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tensor_proto import RawTensor, pack, unpack
 from relentless.serving.tf_protos import classification_pb2, meta_graph_pb2, predict_pb2
 
-from .rest_models import DTYPES
+from ..rest_models import DTYPES
 
 SIGNED = meta_graph_pb2.TensorInfo(name="x:0", dtype=DTYPES["string"])
 

@@ -15,7 +15,7 @@ from relentless.serving.tf_protos import (
     tensor_pb2,
 )
 
-from .saved_models import MODEL, F
+from ..saved_models import MODEL, F
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND

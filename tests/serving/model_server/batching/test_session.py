@@ -15,7 +15,7 @@ from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.model_server.runtime.session import SavedModelSession
 from relentless.serving.tensor_proto import RawTensor
 
-from .saved_models import EMBEDDING, HIDDEN, F, Graph, random_weights, write_graph
+from ...saved_models import EMBEDDING, HIDDEN, F, Graph, random_weights, write_graph
 
 PATIENCE_S = 30.0
 NEVER = 3600.0

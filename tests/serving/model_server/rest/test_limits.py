@@ -23,8 +23,8 @@ from relentless.serving.model_server.rest import protocol as rest_protocol
 from relentless.serving.model_server.rest.start import METRICS_PATH, metrics_path, rest_options
 from relentless.serving.model_server.server import ModelServer
 
-from .by_flags import free_port, wait_for
-from .rest_server import HALF, rest_server
+from ..by_flags import free_port, wait_for
+from ..rest_server import HALF, rest_server
 
 GOOD = b'{"instances": [2.0]}'
 ANSWER = {"predictions": [3.0]}

@@ -18,8 +18,8 @@ from relentless.serving.tensor_proto import DTYPES as NUMPY
 from relentless.serving.tensor_proto import unpack
 from relentless.serving.tf_protos import predict_pb2, prediction_service_pb2_grpc
 
-from .rest_models import DTYPES, proto
-from .rest_server import rest_server
+from ..rest_models import DTYPES, proto
+from ..rest_server import rest_server
 
 DRAWN = 1_000 if os.environ.get("RELENTLESS_SOAK") else 50
 

@@ -20,7 +20,7 @@ from relentless.serving.model_server.runtime.session import SavedModelSession
 from relentless.serving.tensor_proto import DTYPES, RawTensor, TensorError, pack, unpack
 from relentless.serving.tf_protos import tensor_pb2
 
-from .saved_models import (
+from ..saved_models import (
     HIDDEN,
     MODEL,
     STRING,

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from .rest_server import HALF
+from ..rest_server import HALF
 
 
 @pytest.mark.parametrize(

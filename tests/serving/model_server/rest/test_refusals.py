@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from .rest_server import CLASSIFY, ECHO, HALF, REGRESS
+from ..rest_server import CLASSIFY, ECHO, HALF, REGRESS
 
 VALUE = "JSON Value: {} Type: {} is not of expected type: {}"
 ROW = "Failed to process element: {} of 'instances' list. Error: INVALID_ARGUMENT: "

@@ -8,7 +8,7 @@ import numpy as np
 from relentless.serving.tensor_proto import FIELDS
 from relentless.serving.tf_protos import tensor_pb2
 
-from .saved_models import FLOAT, STRING, Graph
+from ..saved_models import FLOAT, STRING, Graph
 
 DTYPES = {
     "float": 1, "double": 2, "int32": 3, "uint8": 4, "int16": 5, "int8": 6, "string": 7,

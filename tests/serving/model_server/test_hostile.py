@@ -22,7 +22,7 @@ from relentless.serving.model_server.main import ModelServer, serve
 from relentless.serving.tensor_proto import RawTensor, pack
 from relentless.serving.tf_protos import predict_pb2, prediction_service_pb2_grpc
 
-from .saved_models import MODEL, F, constant_weights, write_version
+from ..saved_models import MODEL, F, constant_weights, write_version
 
 pytestmark = pytest.mark.promise("P11")
 

@@ -16,8 +16,8 @@ from relentless.serving.tf_protos import (
     prediction_service_pb2_grpc,
 )
 
-from .conftest import contract_server_in
-from .saved_models import MODEL
+from ..conftest import contract_server_in
+from ..saved_models import MODEL
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
