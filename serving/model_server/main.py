@@ -1,5 +1,6 @@
 """The model server's two processes: by our own settings, and by TensorFlow Serving's flags."""
 
+import os
 import signal
 import sys
 import threading
@@ -136,7 +137,7 @@ def run(settings: Settings) -> None:
         versions=server.manager.available(name),
     )
     tend(server, OWN, stop)
-    server.stop()
+    _end(server)
 
 
 def run_flags(arguments: Sequence[str], program: str = PROGRAM) -> int:
@@ -174,8 +175,17 @@ def _serve_flags(options: ServerOptions) -> int:
     served = {config.name: server.manager.available(config.name) for config in models.configs}
     announce("model-server", address=server.address, rest=server.rest, models=served)
     tend(server, options, stop)
-    server.stop()
+    _end(server)
     return 0
+
+
+def _end(server: ModelServer) -> None:
+    """Stop the server; a model that does not return keeps the process no longer than the rest."""
+    if not server.stop():
+        log.error("ended with requests inside")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _until_signal() -> threading.Event:

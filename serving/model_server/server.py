@@ -96,17 +96,18 @@ class ModelServer:
     rest: str = ""
     """Where REST is answered, as "host:port"."""
 
-    def stop(self, grace_s: float = GRACE_S) -> None:
-        """Refuse new calls, let those inside finish, then unload."""
+    def stop(self, grace_s: float = GRACE_S) -> bool:
+        """Refuse new calls, let those inside finish, then unload; tell whether all of them did."""
         if self.health:
             self.health.enter_graceful_shutdown()
         ended = self.grpc.stop(grace_s)
         for part in self.parts:
             part.stop(grace_s)
         ended.wait(grace_s + 0.5)
-        self.manager.close(drain_s=0.25)
+        ended_all = self.manager.close(drain_s=0.25)
         if self.batching:
             self.batching.stop()
+        return ended_all
 
 
 def start(

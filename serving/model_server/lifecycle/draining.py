@@ -6,7 +6,7 @@ Below ``manager.py``, whose loading threads never wait for a request.
 import contextvars
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import structlog
 
@@ -16,6 +16,8 @@ from relentless.serving.model_server.runtime.capi import TFError
 log = structlog.get_logger(__name__)
 
 DRAIN_S = 30.0
+CLOSING_S = 2.0
+"""The longest that the sessions themselves may take to close when the server ends."""
 THREADS = 4
 
 
@@ -28,6 +30,7 @@ class Drain:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="model-drain")
         self._lock = threading.Lock()
         self._pending: set[Future[None]] = set()
+        self._all_closed = True
 
     def let_go(self, servable: Servable, ended: Callable[[], None] = lambda: None) -> None:
         """Close a version's session when it may be, then say so."""
@@ -43,13 +46,19 @@ class Drain:
         with self._lock:
             return list(self._pending)
 
-    def shutdown(self) -> None:
-        """Wait until everything is closed or given up."""
-        self._threads.shutdown()
+    def shutdown(self) -> bool:
+        """Wait until everything is closed or given up, and tell whether everything is closed.
+
+        A version that began to leave earlier is not waited for longer than those that leave now.
+        """
+        wait(self.pending(), self.seconds + CLOSING_S)
+        self._threads.shutdown(wait=False)
+        return self._all_closed and not self.pending()
 
     def _close(self, servable: Servable, ended: Callable[[], None]) -> None:
         try:
             if not servable.drain(self.seconds):
+                self._all_closed = False
                 log.error("version still in use", model=servable.name, version=servable.version)
         except TFError as error:
             log.error("version not closed", model=servable.name, error=str(error))

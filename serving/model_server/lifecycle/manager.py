@@ -390,9 +390,9 @@ class Manager:
         for number in ended[: max(0, len(ended) - ENDED_KEPT)]:
             del known[number]
 
-    def close(self, drain_s: float) -> None:
-        """Unload everything, waiting at most ``drain_s`` for each version's last requests."""
+    def close(self, drain_s: float) -> bool:
+        """Unload all, within ``drain_s`` for a version's last requests; tell whether they left."""
         self._drain.seconds = drain_s
         self.apply(())
         self._pool.shutdown()
-        self._drain.shutdown()
+        return self._drain.shutdown()

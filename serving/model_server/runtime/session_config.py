@@ -3,9 +3,11 @@
 A small graph without control flow and references runs wholly in the thread of its caller, because a
 pool of threads costs more than a model of a few thousand weights. Any other graph gets TensorFlow's
 own pools, as in TensorFlow Serving: TensorFlow's single-threaded executor refuses control flow and
-the reference-typed variables of TensorFlow 1, and a large operation gains from many threads.
+the reference-typed variables of TensorFlow 1, a large operation gains from many threads, and an
+operation that waits for another request must end at its own request's deadline.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +28,16 @@ _NOT_STRAIGHT = frozenset(
     {
         "Switch", "RefSwitch", "Merge", "RefMerge", "Enter", "RefEnter", "Exit", "RefExit",
         "NextIteration", "RefNextIteration", "LoopCond", "While", "StatelessWhile", "If",
-        "StatelessIf", "Case", "StatelessCase", "For", "Map", "MapDefun", "PyFunc", "Batch",
-        "BatchFunction", "QueueDequeueV2", "QueueEnqueueV2", "Barrier", "Recv", "Send",
+        "StatelessIf", "Case", "StatelessCase", "For", "MapDefun", "Batch", "BatchFunction",
     }
 )  # fmt: skip
+
+_WAITS = re.compile(
+    "Queue|Barrier|Accumulator|Mutex|Collective|Recv|Send|Reader|Iterator|Dataset|PyFunc"
+)
+"""In the names of operations that may wait, or run for any length of time, and end when told to.
+
+Staging areas wait too, yet never end: in a pool they would keep one of its threads."""
 
 REFERENCES = frozenset(
     {
@@ -92,7 +100,8 @@ def is_small(folder: Path) -> bool:
         saved = saved_model_pb2.SavedModel.FromString((folder / GRAPH).read_bytes())
     except (OSError, DecodeError):
         return False
-    return all(_REFUSED.isdisjoint(_operations(meta.graph_def)) for meta in saved.meta_graphs)
+    operations = {op for meta in saved.meta_graphs for op in _operations(meta.graph_def)}
+    return _REFUSED.isdisjoint(operations) and not any(map(_WAITS.search, operations))
 
 
 def _operations(graph: Any) -> Iterable[str]:

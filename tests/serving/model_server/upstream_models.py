@@ -46,6 +46,22 @@ def counter(folder: Path) -> Path:
     return g.write(folder)
 
 
+def waiting(folder: Path) -> Path:
+    """Write a version that waits for an element of a queue into which nobody puts any."""
+    g = Graph()
+    queue = g.node("FIFOQueueV2")
+    attr = g.nodes[-1].attr
+    del attr["T"]
+    attr["component_types"].list.type.append(FLOAT)
+    attr["shapes"].list.shape.add()
+    taken = g.node("QueueDequeueManyV2", queue, g.const(np.array(1, np.int32)))
+    attr = g.nodes[-1].attr
+    del attr["T"]
+    attr["component_types"].list.type.append(FLOAT)
+    g.sign_as("serving_default", PREDICT, {}, {"y": taken})
+    return g.write(folder)
+
+
 def line(g: Graph, x: str, factor: float, added: float) -> str:
     """Multiply and add."""
     half = g.node("Mul", x, g.const(np.array(factor, np.float32)))
