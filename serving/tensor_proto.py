@@ -50,8 +50,14 @@ _BITS: dict[int, np.dtype[Any]] = {
     16: np.dtype("<u2"),  # quint16
     24: np.dtype("u1"),  # float8_e5m2
     25: np.dtype("u1"),  # float8_e4m3fn
+    26: np.dtype("u1"),  # float8_e4m3fnuz
+    27: np.dtype("u1"),  # float8_e4m3b11fnuz
+    28: np.dtype("u1"),  # float8_e5m2fnuz
     29: np.dtype("i1"),  # int4, one a byte
     30: np.dtype("u1"),  # uint4, one a byte
+    31: np.dtype("i1"),  # int2, one a byte
+    32: np.dtype("u1"),  # uint2, one a byte
+    33: np.dtype("u1"),  # float4_e2m1fn, one a byte
 }
 """The others, carried as the bits that they are stored in."""
 
@@ -69,8 +75,7 @@ FIELDS = {
     19: "half_val",
     22: "uint32_val",
     23: "uint64_val",
-    24: "float8_val",
-    25: "float8_val",
+    **dict.fromkeys((24, 25, 26, 27, 28, 33), "float8_val"),
 }
 """The field that holds each type, where it is not ``int_val``."""
 
