@@ -278,7 +278,8 @@ def wait_shortly(condition: Any) -> None:
         ),
         (
             'model_config_list { config { name: "m" base_path: "/m" } }',
-            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor",
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+            "ModelServerConfig::model_platform, model name is m",
         ),
         (
             'model_config_list { config { name: "m" base_path: "/m" model_platform: "caffe" } }',
