@@ -80,8 +80,8 @@ class BatchingOptions:
             raise TFError(
                 INVALID_ARGUMENT, "allowed_batch_sizes entries must be monotonically increasing"
             )
-        # TensorFlow Serving's session asks for the one, its server for the other; only where requests
-        # are split do they differ.
+        # Where requests are split these differ: TensorFlow Serving's session asks for the one, its
+        # server for the other.
         if allowed[-1] not in (self.batch_limit, self.max_batch_size):
             raise TFError(
                 INVALID_ARGUMENT,

@@ -80,6 +80,7 @@ class Loading:
                     iterations=self.iterations if self.warm_up else 0,
                     check=self.check_methods,
                     finite=own or bool(self.required),
+                    metrics=self.metrics,
                 )
         except BaseException:
             session.close()

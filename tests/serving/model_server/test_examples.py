@@ -308,7 +308,7 @@ def test_inferences_with_an_input_each_are_fed_the_same_records(stub: Any) -> No
         (
             [("half", "regress_x_to_y", REGRESS), ("half", "regress_x2_to_y3", REGRESS)],
             INVALID,
-            "Input tensor must be the same for all Signatures.",
+            "Expects arg[0] to be float but string is provided",
         ),
         ([("half", "regress_x_to_y", REGRESS)], INVALID, "Input is empty."),
     ],
