@@ -27,6 +27,7 @@ from relentless.serving.model_server.config import (
 from relentless.serving.model_server.flags import parse, usage
 from relentless.serving.model_server.options import ServerOptions
 from relentless.serving.model_server.runtime.capi import TFError, library
+from relentless.serving.model_server.runtime.session_config import BFLOAT16
 from relentless.serving.model_server.server import Models, ModelServer, start, tend
 from relentless.serving.tf_protos import model_server_config_pb2
 
@@ -162,6 +163,11 @@ def run_flags(arguments: Sequence[str], program: str = PROGRAM) -> int:
 def _serve_flags(options: ServerOptions) -> int:
     if options.per_process_gpu_memory_fraction:
         log.warning("--per_process_gpu_memory_fraction has no effect: no GPU is used here")
+    if options.mixed_precision not in ("", BFLOAT16):
+        log.warning(
+            f"{options.mixed_precision} auto mixed precision is not supported. "
+            f"Valid option: {BFLOAT16}"
+        )
     stop = _until_signal()
     try:
         models = models_for(options)

@@ -169,7 +169,8 @@ def start(
         raise
     server.start()
     for address in opened:
-        log.info(f"Running gRPC ModelServer at {address} ...")
+        place = address.replace("unix:", "UNIX socket ", 1)
+        log.info(f"Running gRPC ModelServer at {place} ...")
     return ModelServer(
         opened[0], server, manager, core, watch, (rest,) if rest else (), batching, metrics,
         rest.address if rest else "",

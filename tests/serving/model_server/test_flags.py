@@ -66,6 +66,7 @@ def test_every_flag_has_tf_servings_default_where_it_is_not_given() -> None:
         (["--file_system_poll_wait_seconds=-1"], "file_system_poll_wait_seconds", -1),
         (["--load_retry_interval_micros=9000000000"], "load_retry_interval_micros", 9 * 10**9),
         (["--per_process_gpu_memory_fraction=0.5"], "per_process_gpu_memory_fraction", 0.5),
+        (["--mixed_precision=bfloat16"], "mixed_precision", "bfloat16"),
         (["--model_name="], "model_name", ""),
         (["--grpc_channel_arguments=a=1,b=x"], "grpc_channel_arguments", "a=1,b=x"),
     ],
@@ -92,7 +93,7 @@ def test_a_flag_is_read_as_tf_serving_reads_it(words: list[str], name: str, valu
         (
             [MODEL, *(f"--tensorflow_{p}_parallelism=2" for p in ("session",))]
             + [f"--tensorflow_{p}_op_parallelism=2" for p in ("intra", "inter")],
-            "not all",
+            "separately. You cannot configure all.",
         ),
     ],
 )
@@ -164,11 +165,14 @@ def test_a_server_of_one_model(models: Path, tmp_path: Path) -> None:
         "--grpc_channel_arguments=grpc.max_connection_age_ms=2000,grpc.lb_policy_name=grpclb",
         "--use_saved_model=true",
         "--per_process_gpu_memory_fraction=0.5",
+        "--mixed_precision=float16",
     ) as server:
         for address in (server.address, f"127.0.0.1:{server.port}", f"unix:{socket}"):
             assert answer(address) == (3.0, 123)
         assert status(server.address) == {123: (30, 0, "")}
-        assert server.says("Running gRPC ModelServer at")
+        assert server.says("Running gRPC ModelServer at 127.0.0.1:")
+        assert server.says(f"Running gRPC ModelServer at UNIX socket {socket} ...")
+        assert server.says("float16 auto mixed precision is not supported.")
         assert server.log.read_text().count("no GPU is used here") == 1
         with grpc.insecure_channel(server.address) as channel:
             with pytest.raises(grpc.RpcError) as refused:
