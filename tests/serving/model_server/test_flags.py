@@ -53,6 +53,7 @@ def test_every_flag_has_tf_servings_default_where_it_is_not_given() -> None:
     assert options.file_system_poll_wait_seconds == 1
     assert options.enable_model_warmup
     assert not options.enable_batching
+    assert options.remove_unused_fields_from_bundle_metagraph
 
 
 @pytest.mark.parametrize(
