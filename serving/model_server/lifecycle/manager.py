@@ -344,7 +344,8 @@ class Manager:
             version.code, version.message, version.attempts = 0, "", 0
             self._publish(name, version.number, version.servable)
             version.state = State.AVAILABLE
-        log.info("version available", model=name, version=version.number)
+        words = f"Successfully loaded servable version {{name: {name} version: {version.number}}}"
+        log.info(words, model=name, version=version.number)
         if before:
             self._drain.let_go(before)
 
