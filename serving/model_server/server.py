@@ -25,6 +25,7 @@ from relentless.serving.model_server.batching.options import from_flags
 from relentless.serving.model_server.batching.session import Batching
 from relentless.serving.model_server.config import ModelConfig, Place, anywhere, read_config
 from relentless.serving.model_server.core import Answering, Core
+from relentless.serving.model_server.leaving import Door
 from relentless.serving.model_server.lifecycle.loading import Loading, bare
 from relentless.serving.model_server.lifecycle.manager import Manager
 from relentless.serving.model_server.lifecycle.rules import Rules, unavailable_text
@@ -95,12 +96,15 @@ class ModelServer:
     metrics: Metrics = field(default_factory=Metrics)
     rest: str = ""
     """Where REST is answered, as "host:port"."""
+    door: Door = field(default_factory=Door)
 
     def stop(self, grace_s: float = GRACE_S) -> None:
         """Refuse new calls, let those inside finish, then unload."""
         if self.health:
             self.health.enter_graceful_shutdown()
-        ended = self.grpc.stop(grace_s)
+        begun = time.monotonic()
+        self.door.close(grace_s)
+        ended = self.grpc.stop(max(0.0, grace_s - (time.monotonic() - begun)))
         for part in self.parts:
             part.stop(grace_s)
         ended.wait(grace_s + 0.5)
@@ -139,8 +143,10 @@ def start(
     loading = loading_for(options, models.required, batching, metrics, recorder)
     # A caller waits in a thread until its batch ran, so too few threads keep batches small.
     threads = max(options.grpc_max_threads, batching.callers if batching else 0)
+    door = Door()
     server = grpc.server(
         futures.ThreadPoolExecutor(threads, thread_name_prefix="model-server"),
+        interceptors=[door],
         maximum_concurrent_rpcs=MAX_RPCS,
         options=arguments,
     )
@@ -172,7 +178,7 @@ def start(
         log.info(f"Running gRPC ModelServer at {address} ...")
     return ModelServer(
         opened[0], server, manager, core, watch, (rest,) if rest else (), batching, metrics,
-        rest.address if rest else "",
+        rest.address if rest else "", door,
     )  # fmt: skip
 
 
