@@ -102,12 +102,16 @@ class ModelServer:
         """Refuse new calls, let those inside finish, then unload."""
         if self.health:
             self.health.enter_graceful_shutdown()
+        beside = [threading.Thread(target=part.stop, args=(grace_s,)) for part in self.parts]
+        for thread in beside:
+            thread.start()
         begun = time.monotonic()
         self.door.close(grace_s)
-        ended = self.grpc.stop(max(0.0, grace_s - (time.monotonic() - begun)))
-        for part in self.parts:
-            part.stop(grace_s)
-        ended.wait(grace_s + 0.5)
+        left = max(0.0, grace_s - (time.monotonic() - begun))
+        # What gRPC itself still waits for are streams of the health service.
+        self.grpc.stop(min(left, GRACE_S)).wait(GRACE_S + 0.5)
+        for thread in beside:
+            thread.join()
         self.manager.close(drain_s=0.25)
         if self.batching:
             self.batching.stop()

@@ -1,17 +1,22 @@
-"""The door of a gRPC server that ends: who is in is answered, who comes later is told to go on."""
+"""A server that ends: who is in is answered, who comes later is told to go on."""
 
+import json
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from concurrent import futures
+from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 
 from relentless.serving.model_server.leaving import LINGER_S, Door
 
-from .by_flags import wait_for
+from .by_flags import answer, free_port, started, wait_for
+from .upstream_models import half_plus
 
 PATIENCE_S = 20.0
 
@@ -97,3 +102,24 @@ def test_a_door_that_nobody_went_through_or_that_may_not_wait_closes_at_once(ech
     assert time.monotonic() - began < PATIENCE_S / 2
     echo.may_answer.set()
     assert call.result() == b"a"
+
+
+def test_sigterm_waits_for_the_slow_calls_of_both_protocols(tmp_path: Path) -> None:
+    half_plus(tmp_path / "m" / "1", 2.0)
+    batching, rest = tmp_path / "batching", free_port()
+    # Two callers are no full batch, so they wait longer than calls are given without flags.
+    batching.write_text("max_batch_size { value: 8 } batch_timeout_micros { value: 3000000 }")
+    url = f"http://localhost:{rest}/v1/models/default:predict"
+    flags = (f"--rest_api_port={rest}", f"--model_base_path={tmp_path / 'm'}", "--enable_batching")
+    with (
+        started(tmp_path, *flags, f"--batching_parameters_file={batching}") as server,
+        futures.ThreadPoolExecutor() as pool,
+    ):
+        by_grpc = pool.submit(answer, server.address)
+        by_rest = pool.submit(httpx.post, url, content=b'{"instances": [2.0]}', timeout=PATIENCE_S)
+        time.sleep(1.0)  # Both wait for their batch by then.
+        for _ in range(2):
+            server.process.send_signal(signal.SIGTERM)
+        assert by_grpc.result(PATIENCE_S) == (3.0, 1)
+        assert json.loads(by_rest.result(PATIENCE_S).text) == {"predictions": [3.0]}
+        assert server.process.wait(PATIENCE_S) == 0
