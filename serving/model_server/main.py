@@ -34,6 +34,9 @@ from relentless.serving.tf_protos import model_server_config_pb2
 log = structlog.get_logger(__name__)
 
 PROGRAM = "tensorflow_model_server"
+GRACE_S = 8.0
+"""How long calls inside may still take by flags: containers are given ten seconds and more."""
+
 FAILED = 255
 """The exit status where ``tensorflow_model_server`` returns -1."""
 
@@ -180,7 +183,7 @@ def _serve_flags(options: ServerOptions) -> int:
     served = {config.name: server.manager.available(config.name) for config in models.configs}
     announce("model-server", address=server.address, rest=server.rest, models=served)
     tend(server, options, stop)
-    server.stop()
+    server.stop(GRACE_S)
     return 0
 
 

@@ -6,7 +6,6 @@ Below: ``versions.py`` and ``rules.py`` (what to do), ``servable.py`` (one loade
 ``core.py``.
 """
 
-import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -289,9 +288,7 @@ class Manager:
         with self._state:
             for name in sorted(names):
                 if name not in self._busy and self._next(name):
-                    # The lines that it logs carry what the caller's carry.
-                    context = contextvars.copy_context()
-                    self._busy[name] = self._pool.submit(context.run, self._work_off, name)
+                    self._busy[name] = self._pool.submit(self._work_off, name)
             return [self._busy[name] for name in names if name in self._busy]
 
     def _next(self, name: str) -> Action | None:
@@ -347,7 +344,8 @@ class Manager:
         if not wanted:
             self._take_down(name, version)
             return
-        log.info("version available", model=name, version=version.number)
+        words = f"Successfully loaded servable version {{name: {name} version: {version.number}}}"
+        log.info(words, model=name, version=version.number)
         if before:
             self._drain.let_go(before)
 

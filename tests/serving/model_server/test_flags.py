@@ -231,9 +231,8 @@ def test_a_configuration_file_names_many_models_and_is_read_again(
         config.write_text(config_text(("new", models / "half_plus_three"), stable=123))
         wait_for(lambda: server.says("label to version 123 of model new"))
         config.write_text(config_text(("new", models / "half_plus_three")))
-        wait_for(
-            lambda: server.says('"model": "new", "version": 123, "event": "version available"')
-        )
+        loaded = "Successfully loaded servable version {name: new version: 123}"
+        wait_for(lambda: server.says(f'"model": "new", "version": 123, "event": "{loaded}"'))
         assert answer(server.address, "new") == (4.0, 123)
         wait_for(lambda: refusal(server.address, "two")[0] is NOT_FOUND)
 
