@@ -8,6 +8,7 @@ at once: after :meth:`FeedServer.halt` returns, no byte of a signal leaves this 
 """
 
 import asyncio
+import select
 import ssl
 from collections.abc import Callable
 from typing import cast
@@ -26,6 +27,8 @@ from relentless.store.symbols import SymbolDirectory
 
 WRITE_BUFFER = 65_536
 """Bytes that may wait in this process for one consumer before it counts as blocked."""
+HALT_LOOKS = 3
+"""Rounds of the loop in which a halt looks for such bytes: each flushes what a socket takes."""
 _REPLAY = int(Flag.REPLAY)
 _log = structlog.get_logger(__name__)
 
@@ -114,9 +117,10 @@ class FeedServer:
         for link in self.links:
             link.demote()
         await asyncio.sleep(0)  # the loop flushes this round's writes at its end
-        await asyncio.sleep(0)
-        for link in tuple(self.links):
-            link.abort_if_blocked()
+        for _ in range(HALT_LOOKS):
+            await asyncio.sleep(0)
+            for link in tuple(self.links):
+                link.abort_if_blocked()
         self.beat()
 
     def beat(self) -> None:
@@ -260,8 +264,21 @@ class _Link(asyncio.Protocol):
 
     def abort_if_blocked(self) -> None:
         """Cut the connection off where bytes for it are still in this process."""
-        if self._transport.get_write_buffer_size():
+        if self._transport.get_write_buffer_size() or not self._takes_bytes():
             self.abort()
+
+    def _takes_bytes(self) -> bool:
+        """Say for a TLS connection whether its socket has room.
+
+        The transport beneath TLS keeps up to 64 KiB of its own that no count shows. It keeps them
+        only while the socket has no room.
+        """
+        socket = self._transport.get_extra_info("socket")
+        if socket is None or self._transport.get_extra_info("sslcontext") is None:
+            return True
+        poll = select.poll()
+        poll.register(socket.fileno(), select.POLLOUT)
+        return bool(poll.poll(0))
 
     def abort(self) -> None:
         """Cut the connection off, with the bytes that wait for it."""

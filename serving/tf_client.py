@@ -215,7 +215,7 @@ class TfServingPredictor:
             answer = self.run(signature, {given: found[given]}, version, left).get(wanted)
             if answer is None or answer.ndim != 2 or not len(answer):
                 raise ModelInvalid(f"{self.model} {version} {signature}: no row of {wanted}")
-            found[wanted] = answer
+            found[wanted] = _numbers(answer, wanted)
         return Embedded(context_id, version, found["embedding"][0].copy(), found["bias"][0].copy())
 
     def predict(self, features: Array, context: Embedded, timeout_s: float | None = None) -> Array:
@@ -337,5 +337,16 @@ def _heads(outputs: Mapping[str, Array], rows: int) -> Array:
         values = outputs.get(name)
         if values is None or values.size != rows:
             raise ModelInvalid(f"the answer has no {name} for each of {rows} rows")
-        table[:, column] = values.ravel()
+        table[:, column] = _numbers(values, name).ravel()
     return table
+
+
+def _numbers(array: Array, name: str) -> Array:
+    """Give an output as float32.
+
+    Raises:
+        ModelInvalid: it holds strings, or other things that are no real numbers.
+    """
+    if array.dtype.kind not in "fiu":
+        raise ModelInvalid(f"{name} holds {array.dtype}, not real numbers")
+    return array.astype(np.float32, copy=False)

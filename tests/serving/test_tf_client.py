@@ -15,7 +15,7 @@ from relentless.serving.model_server.config import ModelConfig
 from relentless.serving.model_server.lifecycle.versions import Policy
 from relentless.serving.model_server.main import serve
 from relentless.serving.ports import Embedded, Predictor
-from relentless.serving.tensor_proto import RawTensor, pack
+from relentless.serving.tensor_proto import STRING, RawTensor, pack
 from relentless.serving.tf_client import ATTEMPTS, TfServingPredictor
 from relentless.serving.tf_protos import (
     get_model_status_pb2,
@@ -240,6 +240,26 @@ def test_an_answer_that_cannot_be_read_is_invalid(told: Told) -> None:
     client, _ = told(damaged)
     with pytest.raises(ModelInvalid, match="no risk for each of 50 rows"):
         client.predict(FEATURES, FOLDED)
+
+
+@pytest.mark.promise("P11")
+@pytest.mark.parametrize("values", [[b"x"] * 50, np.ones(50, bool), np.ones(50, "c8")])
+def test_an_answer_of_another_type_is_invalid(told: Told, values: Any) -> None:
+    other = answer(50, HEADS)
+    tensor = RawTensor(STRING, (50,), values) if isinstance(values, list) else RawTensor.of(values)
+    other.outputs["risk"].CopyFrom(pack(tensor))
+    client, _ = told(other)
+    with pytest.raises(ModelInvalid, match="risk holds"):
+        client.predict(FEATURES, FOLDED)
+
+
+@pytest.mark.promise("P11")
+def test_an_encoding_of_another_type_is_invalid(told: Told) -> None:
+    other = predict_pb2.PredictResponse()
+    other.outputs["embedding"].CopyFrom(pack(RawTensor(STRING, (1, 1), [b"x"])))
+    client, _ = told(other)
+    with pytest.raises(ModelInvalid, match="embedding holds"):
+        client.encode(CONTEXT, 1, 1)
 
 
 def test_a_server_without_a_health_service_is_judged_by_its_versions(told: Told) -> None:
