@@ -65,6 +65,10 @@ _ELSEWHERE = _REFUSALS - {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_
 """Refusals that say something about the server, not about the request."""
 
 
+_NOT_THERE = {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
+"""What a label says whose version does not serve; one that is not known is INVALID_ARGUMENT."""
+
+
 class Refused(ModelRejected):
     """A refusal with its status."""
 
@@ -134,13 +138,15 @@ class TfServingPredictor:
     def labels(self, timeout_s: float | None = None) -> Mapping[str, int]:
         """Give the version of each label that serves now; ``timeout_s`` is each question's.
 
-        A server without labels has its highest available version as "stable".
+        A server without labels has its highest available version as "stable". One whose labels are
+        on versions that are not there has none: another version was not chosen by anybody.
 
         Raises:
             ModelUnavailable: no answer within the deadline.
             ModelRejected: the server does not know the model.
         """
         found: dict[str, int] = {}
+        labelled = False
         for name in self._names:
             request = get_model_metadata_pb2.GetModelMetadataRequest(
                 metadata_field=["signature_def"]
@@ -149,10 +155,11 @@ class TfServingPredictor:
             request.model_spec.version_label = name
             try:
                 response = self._call(self._predictions.GetModelMetadata, request, timeout_s)
-            except Refused:
+            except Refused as error:
+                labelled |= error.status in _NOT_THERE
                 continue
             found[name] = response.model_spec.version.value
-        if not found:
+        if not found and not labelled:
             serving = [s.version for s in self.status(timeout_s) if s.state == "AVAILABLE"]
             return {"stable": max(serving)} if serving else {}
         return found

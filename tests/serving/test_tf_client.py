@@ -137,6 +137,11 @@ class Stub(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: igno
             context.abort(answer, "as told")
         return answer
 
+    def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
+        told = self.answers[0]
+        known = isinstance(told, grpc.StatusCode)
+        context.abort(told if known else grpc.StatusCode.UNIMPLEMENTED, "as told")
+
 
 class NoHealth(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
     """A model service whose version 3 serves."""
@@ -251,6 +256,18 @@ def test_an_answer_of_another_type_is_invalid(told: Told, values: Any) -> None:
     client, _ = told(other)
     with pytest.raises(ModelInvalid, match="risk holds"):
         client.predict(FEATURES, FOLDED)
+
+
+@pytest.mark.promise("P7")
+@pytest.mark.parametrize(
+    ("code", "labels"),
+    [(grpc.StatusCode.NOT_FOUND, {}), (grpc.StatusCode.INVALID_ARGUMENT, {"stable": 3})],
+)
+def test_a_label_whose_version_is_away_makes_no_other_version_stable(
+    told: Told, code: grpc.StatusCode, labels: dict[str, int]
+) -> None:
+    client, _ = told(code)
+    assert client.labels() == labels
 
 
 @pytest.mark.promise("P11")
