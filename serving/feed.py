@@ -274,7 +274,9 @@ class _Link(asyncio.Protocol):
         only while the socket has no room.
         """
         socket = self._transport.get_extra_info("socket")
-        if socket is None or self._transport.get_extra_info("sslcontext") is None:
+        if self._transport.get_extra_info("sslcontext") is None:
+            return True
+        if socket is None or socket.fileno() < 0:  # it has ended
             return True
         poll = select.poll()
         poll.register(socket.fileno(), select.POLLOUT)
