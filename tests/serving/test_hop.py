@@ -347,6 +347,23 @@ async def test_of_too_many_callers_the_oldest_are_answered_without_a_prediction(
         assert here.answers._lane.lane.counts.refused()["shed"] == CAPACITY * sum(shed)
 
 
+@pytest.mark.promise("P9")
+async def test_what_a_caller_is_told_after_a_halt_is_a_hold(told: Told) -> None:
+    async with hop(told, signals_per_s=10**9) as here:
+        told.gate = threading.Event()
+        asked = asyncio.create_task(here.answers.answer(packed(ticks(10))))
+        await held(told)
+        after = here.path._threads[1].submit(lambda: None)
+        told.gate.set()
+        after.result(LIMIT_S)  # the step has passed; the event loop has not seen it yet
+        here.lease.halted, here.lease.confirmed = True, 1
+        frames, reasons = await asked
+        assert set(reasons) == {Reason.HALTED}
+        for signal in iter_frames(frames):
+            assert (signal.action, signal.position_size, signal.price_target) == (0, 0.0, 0.0)
+            assert (signal.risk_score, signal.timestamp > 0) == (255, True)
+
+
 async def test_given_indicators_reach_their_own_rows_when_callers_go_together(
     told: Told,
 ) -> None:
