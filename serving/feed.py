@@ -8,7 +8,6 @@ at once: after :meth:`FeedServer.halt` returns, no byte of a signal leaves this 
 """
 
 import asyncio
-import select
 import ssl
 from collections.abc import Callable
 from typing import cast
@@ -27,8 +26,6 @@ from relentless.store.symbols import SymbolDirectory
 
 WRITE_BUFFER = 65_536
 """Bytes that may wait in this process for one consumer before it counts as blocked."""
-HALT_LOOKS = 3
-"""Rounds of the loop in which a halt looks for such bytes: each flushes what a socket takes."""
 _REPLAY = int(Flag.REPLAY)
 _log = structlog.get_logger(__name__)
 
@@ -117,10 +114,9 @@ class FeedServer:
         for link in self.links:
             link.demote()
         await asyncio.sleep(0)  # the loop flushes this round's writes at its end
-        for _ in range(HALT_LOOKS):
-            await asyncio.sleep(0)
-            for link in tuple(self.links):
-                link.abort_if_blocked()
+        await asyncio.sleep(0)
+        for link in tuple(self.links):
+            link.abort_if_blocked()
         self.beat()
 
     def beat(self) -> None:
@@ -182,6 +178,7 @@ class _Link(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle
         self._blocked = False
+        self._carried = False
         self._replay_until = 0
         self._symbols_sent = 0
 
@@ -228,6 +225,7 @@ class _Link(asyncio.Protocol):
             return
         if self.place == first and not self._blocked:
             self._tell_symbols()
+            self._carried = True
             self.send(packets)
             self.place = self._feed.ring.head
             return
@@ -256,6 +254,7 @@ class _Link(asyncio.Protocol):
                 mark_replayed(frames[:replayed].view(np.uint32), _REPLAY)
             self._tell_symbols()
             self.place += len(frames)
+            self._carried = True
             self.send(wire.packet(Kind.SIGNALS, frames.tobytes()))
 
     def demote(self) -> None:
@@ -263,24 +262,14 @@ class _Link(asyncio.Protocol):
         self._replay_until = self._feed.ring.head
 
     def abort_if_blocked(self) -> None:
-        """Cut the connection off where bytes for it are still in this process."""
-        if self._transport.get_write_buffer_size() or not self._takes_bytes():
-            self.abort()
+        """Cut the connection off where bytes for it may still be in this process.
 
-    def _takes_bytes(self) -> bool:
-        """Say for a TLS connection whether its socket has room.
-
-        The transport beneath TLS keeps up to 64 KiB of its own that no count shows. It keeps them
-        only while the socket has no room.
+        The transport beneath TLS keeps bytes of its own that no count shows, so with TLS whoever
+        was sent a signal is cut off.
         """
-        socket = self._transport.get_extra_info("socket")
-        if self._transport.get_extra_info("sslcontext") is None:
-            return True
-        if socket is None or socket.fileno() < 0:  # it has ended
-            return True
-        poll = select.poll()
-        poll.register(socket.fileno(), select.POLLOUT)
-        return bool(poll.poll(0))
+        hidden = self._carried and self._transport.get_extra_info("sslcontext") is not None
+        if hidden or self._transport.get_write_buffer_size():
+            self.abort()
 
     def abort(self) -> None:
         """Cut the connection off, with the bytes that wait for it."""
