@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 import sys
+from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
@@ -17,22 +18,37 @@ def announce(name: str, **fields: Any) -> None:
 
 
 def configure_logging(name: str, level: int = logging.INFO, stream: TextIO | None = None) -> None:
-    """Send JSON lines to standard error or a stream, each with the process's name and wall time."""
-    stream = stream or sys.stderr
+    """Send JSON lines to standard error or a stream, each with the process's name and wall time.
+
+    What libraries log as a warning or worse becomes such a line too.
+    """
+
+    def named(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        line["process"] = name
+        return line
+
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            named,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
-    structlog.contextvars.bind_contextvars(process=name)
-    logging.basicConfig(level=logging.WARNING, stream=stream, force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[_Relay()], force=True)
+
+
+class _Relay(logging.Handler):
+    """Hands what libraries log on to the log of the process."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().log(
+            record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info
+        )
 
 
 def stop_event() -> asyncio.Event:

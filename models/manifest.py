@@ -96,7 +96,10 @@ def verify(folder: Path) -> Manifest:
                 f"{folder}: the model's {what} are not this program's; train it anew with "
                 "`relentless train`"
             )
-    found_files = digests(folder)
+    try:
+        found_files = digests(folder)
+    except OSError as error:  # taken away meanwhile, or not readable
+        raise ModelInvalid(f"{folder}: {error}") from error
     for path in sorted(found_files.keys() | manifest.files.keys()):
         if found_files.get(path) != manifest.files.get(path):
             raise ModelInvalid(f"{folder}: {path} is not the file that the manifest names")

@@ -141,6 +141,8 @@ def decide(
     ``cost`` is :func:`half_spread`; ``stance`` the action of the symbol's last emitted signal. A
     prediction that is not finite gives NaNs, which the gates refuse.
     """
+    if not math.isfinite(p_up + expected_return + volatility_ratio + risk):  # before they are cut
+        return HOLD, math.nan, math.nan, math.nan, math.nan, 255, 0
     mu = expected_return * sigma
     forward = sigma * min(max(volatility_ratio, 0.25), 4.0)
     side = _side(p_up, mu, cost, stance, limits)
@@ -154,6 +156,4 @@ def decide(
     if side != 0 and abs(mu) > cost:
         urgency = int(255.0 * (1.0 - cost / abs(mu)) + 0.5)
     action = HOLD if side == 0 else (BUY if side > 0 else SELL)
-    if not math.isfinite(p_up + mu + forward + risk):
-        return HOLD, math.nan, math.nan, math.nan, math.nan, 255, 0
     return action, confidence, target, stop, size, int(255.0 * risk + 0.5), urgency

@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from relentless.proto.errors import Unavailable
-from relentless.proto.signal import SIGNAL_SIZE
+from relentless.proto.signal import SIGNAL_DTYPE, SIGNAL_SIZE
 from relentless.serving.hop import LaneThread
 from relentless.serving.pipeline import CAPACITY, Lane
+from relentless.serving.wire import mark_replayed
 
 Ticks = npt.NDArray[np.uint8]
 Indicators = Sequence[tuple[int, Sequence[float]]]
@@ -28,6 +29,17 @@ WAITING = 16 * CAPACITY
 """Ticks that may wait for a step; a caller beyond that waits before it may hand its own over."""
 BACKLOG = 2 * CAPACITY
 """Beyond so many waiting ticks the oldest calls' move the state and are not predicted."""
+
+_HOLD = {
+    "action": 0,
+    "confidence": 0.0,
+    "price_target": 0.0,
+    "stop_loss": 0.0,
+    "position_size": 0.0,
+    "risk_score": 255,
+    "urgency": 0,
+}
+"""A refused result's fields, as ``kernels.finish`` writes them."""
 
 
 class Answer(NamedTuple):
@@ -157,11 +169,24 @@ class Batched:
         self._out = False
         error = ended.exception()
         answers = [None] * len(calls) if error is not None else ended.result()
+        why = int(self._refuse())
         for call, answer in zip(calls, answers, strict=True):
             if call.answer.done():  # its caller has gone
                 continue
             if answer is not None:
-                call.answer.set_result(answer)
+                call.answer.set_result(_held(answer, why) if why else answer)
             else:
                 call.answer.set_exception(error or Unavailable("the step gave no answer"))
         self._next()
+
+
+def _held(answer: Answer, why: int) -> Answer:
+    """Make what passed a hold without size or levels: the lease ended while the step was out."""
+    frames, reasons = bytearray(answer.frames), bytearray(answer.reasons)
+    table = np.frombuffer(frames, SIGNAL_DTYPE)
+    passed = np.frombuffer(reasons, np.uint8) == 0
+    for field, value in _HOLD.items():
+        table[field][passed] = value
+    mark_replayed(np.frombuffer(frames, np.uint32).reshape(-1, SIGNAL_SIZE // 4), 0)  # seals anew
+    np.frombuffer(reasons, np.uint8)[passed] = why
+    return Answer(bytes(frames), bytes(reasons))

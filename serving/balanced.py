@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 import structlog
 
-from relentless.models.feature_spec import TICK_FEATURES
+from relentless.models.feature_spec import LIMIT, TICK_FEATURES
 from relentless.proto.errors import ModelError, ModelInvalid, ModelRejected, ModelUnavailable
 from relentless.serving.budget import RetryBudget
 from relentless.serving.parity import TOLERANCE, difference
@@ -174,6 +174,7 @@ class BalancedPredictor:
         key = context_id, version
         known = self._contexts.get(key)
         if known is not None and np.array_equal(known.vector, context_vector):
+            self._remember(key, known)
             return known.reference
         vector = np.array(context_vector, np.float32)
         own: dict[Endpoint[Backend], Embedded] = {}
@@ -186,11 +187,7 @@ class BalancedPredictor:
         reference = self._at_edge(vector, context_id, version) or self._ask(encode, version)[0]
         known = _Known(vector, reference)
         known.own.update((e, got) for e, got in own.items() if got is reference)
-        with self._lock:
-            self._contexts.pop(key, None)
-            self._contexts[key] = known
-            while len(self._contexts) > CONTEXTS:
-                del self._contexts[next(iter(self._contexts))]
+        self._remember(key, known)
         return reference
 
     def predict(self, features: Array, context: Embedded) -> Array:
@@ -241,6 +238,14 @@ class BalancedPredictor:
             for endpoint in site.endpoints:
                 endpoint.model.close()
         self._prober.close()
+
+    def _remember(self, key: tuple[int, int], known: _Known) -> None:
+        """Keep a context as the newest, so that one in use is never the oldest."""
+        with self._lock:
+            self._contexts.pop(key, None)
+            self._contexts[key] = known
+            while len(self._contexts) > CONTEXTS:
+                del self._contexts[next(iter(self._contexts))]
 
     def _at_edge(self, vector: Array, context_id: int, version: int) -> Embedded | None:
         if self._edge is None:
@@ -303,8 +308,10 @@ class BalancedPredictor:
             left = max(end - self._clock(), 0.001)
         heads = endpoint.model.predict(features, own, left)
         finite = np.isfinite(heads).all(axis=1)
-        if not finite.all() and np.isfinite(features[~finite]).all(axis=1).any():
-            raise ModelInvalid(f"{endpoint.address} answers finite features with NaN or infinity")
+        # Only a row within the features' own range says something about the server: callers may
+        # give any number, and a large one overflows in a good model too.
+        if not finite.all() and (np.abs(features[~finite]) <= LIMIT).all(axis=1).any():
+            raise ModelInvalid(f"{endpoint.address} answers sound features with NaN or infinity")
         return heads
 
     def _own(self, endpoint: Endpoint[Backend], known: _Known, left: float | None) -> Embedded:

@@ -81,7 +81,7 @@ class InProcessEngine:
                 try:
                     versions[number] = versions.get(number) or self._load(number)
                     accepted[label] = number
-                except ModelInvalid as error:
+                except (ModelInvalid, ModelRejected) as error:
                     log.error("version refused", version=number, label=label, error=str(error))
                     reasons[label] = error
                     if (old := self._labels.get(label)) is not None:

@@ -178,6 +178,7 @@ class _Link(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle
         self._blocked = False
+        self._carried = False
         self._replay_until = 0
         self._symbols_sent = 0
 
@@ -224,6 +225,7 @@ class _Link(asyncio.Protocol):
             return
         if self.place == first and not self._blocked:
             self._tell_symbols()
+            self._carried = True
             self.send(packets)
             self.place = self._feed.ring.head
             return
@@ -252,6 +254,7 @@ class _Link(asyncio.Protocol):
                 mark_replayed(frames[:replayed].view(np.uint32), _REPLAY)
             self._tell_symbols()
             self.place += len(frames)
+            self._carried = True
             self.send(wire.packet(Kind.SIGNALS, frames.tobytes()))
 
     def demote(self) -> None:
@@ -259,8 +262,13 @@ class _Link(asyncio.Protocol):
         self._replay_until = self._feed.ring.head
 
     def abort_if_blocked(self) -> None:
-        """Cut the connection off where bytes for it are still in this process."""
-        if self._transport.get_write_buffer_size():
+        """Cut the connection off where bytes for it may still be in this process.
+
+        The transport beneath TLS keeps bytes of its own that no count shows, so with TLS whoever
+        was sent a signal is cut off.
+        """
+        hidden = self._carried and self._transport.get_extra_info("sslcontext") is not None
+        if hidden or self._transport.get_write_buffer_size():
             self.abort()
 
     def abort(self) -> None:

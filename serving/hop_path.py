@@ -18,7 +18,7 @@ import numpy.typing as npt
 import structlog
 
 from relentless.proto.daily import DailyContext
-from relentless.proto.errors import ModelUnavailable, RelentlessError
+from relentless.proto.errors import RelentlessError
 from relentless.serving.feed import FeedServer
 from relentless.serving.grounds import GroundsRing
 from relentless.serving.hop import LaneThread
@@ -32,6 +32,8 @@ OUT = 4
 """Steps on the lane's thread, the one in flight and those that only move the state behind it."""
 AGAIN_S = 1.0
 """After so long a context that no server encoded is tried again."""
+CANARY_AGAIN_S = 15.0
+"""The same, where the canary alone could not encode it."""
 LIMIT_S = 60.0
 _log = structlog.get_logger(__name__)
 
@@ -178,22 +180,23 @@ class HopPath(LivePath):
 
     def _activate(self, context: DailyContext, loop: asyncio.AbstractEventLoop) -> None:
         """On the lane's thread: encode a context and have every lane use it."""
-        active = None
+        active, pause = None, AGAIN_S
         try:
             active = activate(self._lane.engine, context)
             _log.info("context in force", context=context.context_id, as_of=active.as_of_ns)
+            pause = CANARY_AGAIN_S
         except RelentlessError as error:
             _log.error("context not usable", context=context.context_id, error=str(error))
-            if isinstance(error, ModelUnavailable):
-                with contextlib.suppress(RuntimeError):
-                    loop.call_soon_threadsafe(self._later)
+        if active is None or (active.canary is None and "canary" in self._lane.engine.labels()):
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._later, pause)
         self._lane.use(active)
         for lane in self._threads[1:]:
             lane.use(active)
 
-    def _later(self) -> None:
+    def _later(self, pause_s: float) -> None:
         if self._again is None and not self._ended:
-            self._again = asyncio.get_running_loop().call_later(AGAIN_S, self.reactivate)
+            self._again = asyncio.get_running_loop().call_later(pause_s, self.reactivate)
 
     def statistics(self) -> dict[str, Any]:
         """Give what the hub shows of this predictor."""

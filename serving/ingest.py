@@ -8,6 +8,7 @@ backoff. The origin of what comes is what the server's handshake says.
 
 import asyncio
 import json
+import struct
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -17,7 +18,12 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
-from relentless.proto.errors import SourceMalformed, SourceRejected, SourceUnavailable
+from relentless.proto.errors import (
+    SourceError,
+    SourceMalformed,
+    SourceRejected,
+    SourceUnavailable,
+)
 from relentless.serving import alpaca
 from relentless.serving.alpaca import SOURCE
 from relentless.store.symbols import SymbolDirectory
@@ -77,7 +83,7 @@ class StreamReader:
         for message in messages:
             try:
                 self._take(message)
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError, struct.error):
                 self.counts["malformed"] += 1
 
     def _take(self, message: dict[str, Any]) -> None:
@@ -85,7 +91,7 @@ class StreamReader:
         self.counts[kind] += 1
         if kind == "t":
             self._trade(message)
-        elif kind == "q":
+        elif kind == "q" and message["S"] in self._ids:
             self._quotes[message["S"]] = float(message["bp"]), float(message["ap"])
         elif kind == "s":
             held = alpaca.held_by(message["sc"])
@@ -211,7 +217,7 @@ class AlpacaIngest:
         """Read one control frame that says ``word``; an error frame raises its error."""
         for message in _decode(await socket.recv()):
             if message.get("T") == "error":
-                raise alpaca.error_of(int(message.get("code", 500)), str(message.get("msg", "")))
+                raise _error_of(message)
             if message.get("T") == "success" and message.get("msg") == word:
                 return
         raise SourceMalformed(SOURCE, f"expected a success frame that says {word!r}")
@@ -231,8 +237,16 @@ class AlpacaIngest:
 def _decode(frame: str | bytes) -> list[dict[str, Any]]:
     try:
         messages = json.loads(frame)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceMalformed(SOURCE, "a frame is not JSON") from error
     if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
         raise SourceMalformed(SOURCE, "a frame is not an array of objects")
     return messages
+
+
+def _error_of(message: dict[str, Any]) -> SourceError:
+    """Give what an error frame stands for, also where its code is no number."""
+    try:
+        return alpaca.error_of(int(message.get("code", 500)), str(message.get("msg", "")))
+    except (TypeError, ValueError, OverflowError):
+        return SourceMalformed(SOURCE, "an error frame without a code")

@@ -189,6 +189,10 @@ class LeaseClient:
                 _log.info("halt epoch", epoch=grant.halt_epoch, halted=grant.halted)
             self._lease.stopped(grant)
         else:
+            if self._emitting and not self._lease.permitted():
+                # It ran out, and nobody has seen it yet: what waits for an end waits for this one.
+                self._emitting = False
+                await self._emission.stop()
             self._lease.extend(sent, grant.lease_s)
         self._emission.use_canary_share(grant.canary_share)
         if grant.context is not None:

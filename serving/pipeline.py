@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from relentless.configs.clock import to_ns
 from relentless.models import context_vector, features
@@ -33,6 +34,7 @@ KEPT_CUTS = 64
 STRATEGY_ID = 1
 TIMED = 16
 """One step in so many has its stages timed."""
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +50,27 @@ class ActiveContext:
 def activate(engine: Predictor, context: DailyContext) -> ActiveContext:
     """Encode a daily context for every version that serves.
 
+    A canary that cannot encode it gets no ticks; stable does not suffer for it.
+
     Raises:
-        ModelError: no stable version, or the engine cannot encode.
+        ModelError: no stable version, or it cannot encode.
     """
     labels = engine.labels()
     vector = context_vector.vectorise(context)
     if "stable" not in labels:
         raise ModelError("no model version has the label stable; look at the model repository")
     stable = engine.encode(vector, context.short_id, labels["stable"])
-    canary = labels.get("canary")
+    canary = None
+    if "canary" in labels:
+        try:
+            canary = engine.encode(vector, context.short_id, labels["canary"])
+        except ModelError as error:
+            _log.warning("canary set aside", version=labels["canary"], error=str(error))
     return ActiveContext(
         context=context,
         as_of_ns=to_ns(context.as_of),
         stable=stable,
-        canary=engine.encode(vector, context.short_id, canary) if canary is not None else None,
+        canary=canary,
     )
 
 
@@ -251,7 +260,8 @@ class Lane:
         timed = self._steps % TIMED == 0
         self._steps += 1
         if self._models is not None and not indicators:
-            passed = self._fused(ticks, now_ns, refuse(), first_sequence, shed, timed)
+            # A plain int: for an enumeration's member the whole step would be compiled anew.
+            passed = self._fused(ticks, now_ns, int(refuse()), first_sequence, shed, timed)
         else:
             passed = self._staged(ticks, now_ns, refuse, first_sequence, shed, indicators)
         n = len(ticks)
@@ -352,7 +362,7 @@ class Lane:
             self._tokens,
             self.counts.array,
             self._limits,
-            refuse(),
+            int(refuse()),
             self._context_id,
             first,
             STRATEGY_ID,
@@ -369,20 +379,20 @@ class Lane:
         return int((self._reason[:n] == 0).sum())
 
     def _predict(self, rows: Array) -> None:
-        """Fill the heads of every row, each by its own version; a model that fails refuses them."""
+        """Fill the heads of every row, each by its own version; one that fails refuses its own."""
         active = self._active
         if active is None:
             return
         n = len(rows)
         heads, chosen = self._heads[:n], self._marks[kernels.CANARY, :n].view(np.bool_)
-        try:
-            if active.canary is None or not chosen.any():
-                heads[:] = self.engine.predict(rows, active.stable)
-            elif chosen.all():
-                heads[:] = self.engine.predict(rows, active.canary)
-            else:
-                heads[~chosen] = self.engine.predict(rows[~chosen], active.stable)
-                heads[chosen] = self.engine.predict(rows[chosen], active.canary)
-        except ModelError:
-            reason = self._reason[:n]
-            reason[reason == 0] = Reason.MODEL
+        for version, mine in ((active.stable, ~chosen), (active.canary, chosen)):
+            if version is None or not mine.any():
+                continue
+            try:
+                if mine.all():
+                    heads[:] = self.engine.predict(rows, version)
+                else:
+                    heads[mine] = self.engine.predict(rows[mine], version)
+            except ModelError:
+                reason = self._reason[:n]
+                reason[mine & (reason == 0)] = Reason.MODEL

@@ -247,9 +247,14 @@ async def follow_labels(parts: Parts) -> None:
             model = parts.model
             asked = model.servers if isinstance(model, ServedModel) else parts.labels
             wanted = await asyncio.to_thread(asked.labels)
-            if not wanted or dict(wanted) == dict(parts.model.labels()):
+            before = dict(parts.model.labels())
+            if not wanted or dict(wanted) == before:
                 continue
-            await asyncio.to_thread(parts.model.relabel, wanted)
+            held = dict(await asyncio.to_thread(parts.model.relabel, wanted))
+            if held != dict(wanted):
+                pause = LABELS_RETRY_S  # a version was refused
+            if held == before:
+                continue
         except ModelError:
             pause = LABELS_RETRY_S  # the versions in memory go on serving
             continue

@@ -44,7 +44,7 @@ def bucket_after(symbol_prefix: int, minute: int) -> int:
 
 def threshold(canary_share: float) -> int:
     """Give the number of buckets that go to the canary."""
-    return int(canary_share * BUCKETS)
+    return round(canary_share * BUCKETS)
 
 
 def label_for(symbol: str, ts_ns: int, canary_share: float) -> Label:

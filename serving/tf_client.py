@@ -65,6 +65,10 @@ _ELSEWHERE = _REFUSALS - {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_
 """Refusals that say something about the server, not about the request."""
 
 
+_NOT_THERE = {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
+"""What a label says whose version does not serve; one that is not known is INVALID_ARGUMENT."""
+
+
 class Refused(ModelRejected):
     """A refusal with its status."""
 
@@ -134,13 +138,15 @@ class TfServingPredictor:
     def labels(self, timeout_s: float | None = None) -> Mapping[str, int]:
         """Give the version of each label that serves now; ``timeout_s`` is each question's.
 
-        A server without labels has its highest available version as "stable".
+        A server without labels has its highest available version as "stable". One whose labels are
+        on versions that are not there has none: another version was not chosen by anybody.
 
         Raises:
             ModelUnavailable: no answer within the deadline.
             ModelRejected: the server does not know the model.
         """
         found: dict[str, int] = {}
+        labelled = False
         for name in self._names:
             request = get_model_metadata_pb2.GetModelMetadataRequest(
                 metadata_field=["signature_def"]
@@ -149,10 +155,11 @@ class TfServingPredictor:
             request.model_spec.version_label = name
             try:
                 response = self._call(self._predictions.GetModelMetadata, request, timeout_s)
-            except Refused:
+            except Refused as error:
+                labelled |= error.status in _NOT_THERE
                 continue
             found[name] = response.model_spec.version.value
-        if not found:
+        if not found and not labelled:
             serving = [s.version for s in self.status(timeout_s) if s.state == "AVAILABLE"]
             return {"stable": max(serving)} if serving else {}
         return found
@@ -215,7 +222,7 @@ class TfServingPredictor:
             answer = self.run(signature, {given: found[given]}, version, left).get(wanted)
             if answer is None or answer.ndim != 2 or not len(answer):
                 raise ModelInvalid(f"{self.model} {version} {signature}: no row of {wanted}")
-            found[wanted] = answer
+            found[wanted] = _numbers(answer, wanted)
         return Embedded(context_id, version, found["embedding"][0].copy(), found["bias"][0].copy())
 
     def predict(self, features: Array, context: Embedded, timeout_s: float | None = None) -> Array:
@@ -337,5 +344,16 @@ def _heads(outputs: Mapping[str, Array], rows: int) -> Array:
         values = outputs.get(name)
         if values is None or values.size != rows:
             raise ModelInvalid(f"the answer has no {name} for each of {rows} rows")
-        table[:, column] = values.ravel()
+        table[:, column] = _numbers(values, name).ravel()
     return table
+
+
+def _numbers(array: Array, name: str) -> Array:
+    """Give an output as float32.
+
+    Raises:
+        ModelInvalid: it holds strings, or other things that are no real numbers.
+    """
+    if array.dtype.kind not in "fiu":
+        raise ModelInvalid(f"{name} holds {array.dtype}, not real numbers")
+    return array.astype(np.float32, copy=False)

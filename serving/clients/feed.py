@@ -224,7 +224,7 @@ class FeedClient:
         self.connected = True
         self._moved = True
         if previous != accepted.session or first_time:
-            if previous and previous != accepted.session:
+            if previous and previous != accepted.session and self.next_sequence:
                 self.next_sequence = 1  # a gap packet says what of it is gone
             elif not self.next_sequence:
                 self.next_sequence = accepted.next_sequence

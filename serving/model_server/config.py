@@ -211,7 +211,7 @@ def _check_platform(entry: Any, known: bool) -> None:
         raise TFError(
             INVALID_ARGUMENT,
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
-            "ModelServerConfig::model_platform.",
+            f"ModelServerConfig::model_platform, model name is {entry.name}",
         )
     elif entry.model_platform != PLATFORM and known:
         raise TFError(

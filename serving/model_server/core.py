@@ -110,7 +110,6 @@ class Core:
                 check=self._answering.check_methods,
                 timeout_s=timeout_s,
             )
-            self._count_examples(found, request)
             response.model_spec.name = found.name
             response.model_spec.signature_name = (
                 request.model_spec.signature_name or DEFAULT_SIGNATURE
@@ -126,24 +125,21 @@ class Core:
             raise TFError(INVALID_ARGUMENT, "ModelSpec has no name specified.")
         with self.find(spec) as found:
             multi_inference(
-                self._session(found, "MultiInference"),
+                found.session,
                 request,
                 found.version,
                 response,
                 check=self._answering.check_methods,
                 timeout_s=timeout_s,
             )
-            self._count_examples(found, request)
+            if self._metrics is not None:
+                self._metrics.examples(found.name, count_examples(request.input))
             return response
 
     def _session(self, found: Servable, api: str) -> Session:
         if self._metrics is None:
             return found.session
         return TimedSession(found.session, self._metrics, found.name, api)
-
-    def _count_examples(self, found: Servable, request: Any) -> None:
-        if self._metrics is not None:
-            self._metrics.examples(found.name, count_examples(request.input))
 
     def metadata(self, request: Any) -> Any:
         """Give a version's signatures."""

@@ -24,7 +24,6 @@ UNSUPPORTED = {
     "platform_config_file": "SavedModel is the only platform here, and other flags set its session",
     "use_alts_credentials": "ALTS works on Google's cloud only, use --ssl_config_file",
     "xla_gpu_compilation_enabled": "there is no GPU here",
-    "mixed_precision": "it needs a GPU, and there is none here",
     "thread_pool_factory_config_file": "set the threads with --tensorflow_session_config_file",
     "use_tfrt": "models run in TensorFlow sessions here",
 }
@@ -122,8 +121,9 @@ def _checked(options: ServerOptions) -> ServerOptions:
         and options.tensorflow_inter_op_parallelism > 0
     ):
         raise InvalidSettings(
-            "Either configure --tensorflow_session_parallelism or the pair "
-            "--tensorflow_intra_op_parallelism and --tensorflow_inter_op_parallelism, not all"
+            "Either configure server_options.tensorflow_session_parallelism or "
+            "(server_options.tensorflow_intra_op_parallelism, "
+            "server_options.tensorflow_inter_op_parallelism) separately. You cannot configure all."
         )
     if not 0 <= options.per_process_gpu_memory_fraction <= 1:
         raise InvalidSettings("--per_process_gpu_memory_fraction is between 0.0 and 1.0")

@@ -1,6 +1,7 @@
 """Where the gRPC server listens, and with which credentials: addresses, TLS, channel arguments."""
 
 import ipaddress
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +129,26 @@ def listen(server: grpc.Server, wanted: tuple[str, ...], ssl: Any) -> tuple[str,
                 continue
             hint = ", or the keys of --ssl_config_file do not fit" if ssl else ""
             raise ModelUnavailable(
-                f"the model server cannot listen on {address}{hint}: {error}"
+                f"the model server cannot listen on {address}{hint}: {_why(address) or error}"
             ) from error
         named = address.startswith("unix:")
         opened.append(address if named else f"{address.rpartition(':')[0]}:{port}")
     return tuple(opened)
+
+
+def _why(address: str) -> str:
+    """Say why a TCP address cannot be had; gRPC itself says so on no more than its own log."""
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        return ""
+    host = host.strip("[]")
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, int(port)))
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _open(server: grpc.Server, address: str, ssl: Any) -> int:

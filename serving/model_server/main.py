@@ -28,12 +28,16 @@ from relentless.serving.model_server.config import (
 from relentless.serving.model_server.flags import parse, usage
 from relentless.serving.model_server.options import ServerOptions
 from relentless.serving.model_server.runtime.capi import TFError, library
+from relentless.serving.model_server.runtime.session_config import BFLOAT16
 from relentless.serving.model_server.server import Models, ModelServer, start, tend
 from relentless.serving.tf_protos import model_server_config_pb2
 
 log = structlog.get_logger(__name__)
 
 PROGRAM = "tensorflow_model_server"
+GRACE_S = 8.0
+"""How long calls inside may still take by flags: containers are given ten seconds and more."""
+
 FAILED = 255
 """The exit status where ``tensorflow_model_server`` returns -1."""
 
@@ -137,7 +141,7 @@ def run(settings: Settings) -> None:
         versions=server.manager.available(name),
     )
     tend(server, OWN, stop)
-    _end(server)
+    _end(server.stop())
 
 
 def run_flags(arguments: Sequence[str], program: str = PROGRAM) -> int:
@@ -163,6 +167,11 @@ def run_flags(arguments: Sequence[str], program: str = PROGRAM) -> int:
 def _serve_flags(options: ServerOptions) -> int:
     if options.per_process_gpu_memory_fraction:
         log.warning("--per_process_gpu_memory_fraction has no effect: no GPU is used here")
+    if options.mixed_precision not in ("", BFLOAT16):
+        log.warning(
+            f"{options.mixed_precision} auto mixed precision is not supported. "
+            f"Valid option: {BFLOAT16}"
+        )
     stop = _until_signal()
     try:
         models = models_for(options)
@@ -175,13 +184,13 @@ def _serve_flags(options: ServerOptions) -> int:
     served = {config.name: server.manager.available(config.name) for config in models.configs}
     announce("model-server", address=server.address, rest=server.rest, models=served)
     tend(server, options, stop)
-    _end(server)
+    _end(server.stop(GRACE_S))
     return 0
 
 
-def _end(server: ModelServer) -> None:
-    """Stop the server; a model that does not return keeps the process no longer than the rest."""
-    if not server.stop():
+def _end(in_order: bool) -> None:
+    """Let the process end; where a model does not return, without waiting for its thread."""
+    if not in_order:
         log.error("ended with requests inside")
         sys.stdout.flush()
         sys.stderr.flush()

@@ -10,7 +10,7 @@ ask for, so the number of series is bounded: past it, what is new counts under `
 
 import math
 import threading
-from bisect import bisect_left
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from relentless.serving.model_server.codes import NAMES
@@ -55,7 +55,10 @@ class Counter:
 
 @dataclass(slots=True)
 class Histogram:
-    """How often values fell below each bound, for each combination of label values."""
+    """How often values fell below each bound, for each combination of label values.
+
+    As TensorFlow counts them: a value that is a bound lies above it.
+    """
 
     name: str
     labels: Key
@@ -100,13 +103,11 @@ class Metrics:
         self._all: list[Counter | Histogram] = []
         serving, loading = ":tensorflow:serving:", ":tensorflow:cc:saved_model:"
         batching = serving + "batching_session:"
-        sizes = exponential(1, 2, 15)
+        sizes = exponential(1, 2, 14)
         self._load_attempts = self._counter(loading + "load_attempt_count", "model_path", "status")
         self._load_latency = self._counter(loading + "load_latency", "model_path")
         self._input_size = self._histogram(batching + "input_batch_size", sizes)
-        self._padding = self._histogram(
-            batching + "padding_size", (0.0, *sizes), "execution_batch_size"
-        )
+        self._padding = self._histogram(batching + "padding_size", sizes, "execution_batch_size")
         self._processed_size = self._histogram(batching + "processed_batch_size", sizes)
         self._queuing = self._histogram(
             batching + "queuing_latency", exponential(100, 1.2, 52), "thread_pool_name"
@@ -117,7 +118,9 @@ class Metrics:
         )
         self._requests = self._counter(serving + "request_count", "model_name", "status")
         self._examples_total = self._counter(serving + "request_example_count_total", "model")
-        self._examples = self._histogram(serving + "request_example_counts", sizes, "model")
+        self._examples = self._histogram(
+            serving + "request_example_counts", exponential(1, 2, 15), "model"
+        )
         self._latency = self._histogram(
             serving + "request_latency", LATENCY, "model_name", "API", "entrypoint"
         )
@@ -130,7 +133,7 @@ class Metrics:
 
         Args:
             model: the name that was asked for.
-            api: "Predict", "Classify", "Regress", "MultiInference"; in REST the path's own word.
+            api: "Predict", "Classify", "Regress"; in REST the path's own word.
             entrypoint: "GRPC" or "REST".
             code: the status code's number, 0 for success.
             micros: wall time.
@@ -144,7 +147,7 @@ class Metrics:
         self._observe(self._runtime, (model, api, "TF1"), micros)
 
     def examples(self, model: str, count: int) -> None:
-        """Record the number of ``tf.Example`` records of a request."""
+        """Record the number of ``tf.Example`` records of a MultiInference request."""
         self._observe(self._examples, (model,), count)
         self._add(self._examples_total, (model,), count)
 
@@ -209,7 +212,7 @@ class Metrics:
             series[key] = series.get(key, 0) + amount
 
     def _observe(self, histogram: Histogram, key: Key, value: float) -> None:
-        index = bisect_left(histogram.bounds, value)
+        index = bisect_right(histogram.bounds, value)
         with self._lock:
             cell = histogram.series.get(key)
             if cell is None:

@@ -86,9 +86,10 @@ class ServerOptions:
     tensorflow_intra_op_parallelism: int = _flag(0, "threads within one operation")
     tensorflow_inter_op_parallelism: int = _flag(0, "operations that may run at once")
     tensorflow_session_config_file: str = _flag("", "ConfigProto as text, for every session")
+    mixed_precision: str = _flag("", "bfloat16: let oneDNN compute in it where that is faster")
     per_process_gpu_memory_fraction: float = _flag(0.0, "accepted; no GPU is used here")
     remove_unused_fields_from_bundle_metagraph: bool = _flag(
-        False, "accepted; only the signatures are kept anyway"
+        True, "accepted; only the signatures are kept anyway"
     )
     enable_signature_method_name_check: bool = _flag(
         False, "Classify and Regress refuse signatures of another method"

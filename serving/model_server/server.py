@@ -25,6 +25,7 @@ from relentless.serving.model_server.batching.options import from_flags
 from relentless.serving.model_server.batching.session import Batching
 from relentless.serving.model_server.config import ModelConfig, Place, anywhere, read_config
 from relentless.serving.model_server.core import Answering, Core
+from relentless.serving.model_server.leaving import Door
 from relentless.serving.model_server.lifecycle.loading import Loading, bare
 from relentless.serving.model_server.lifecycle.manager import Manager
 from relentless.serving.model_server.lifecycle.rules import Rules, unavailable_text
@@ -95,15 +96,22 @@ class ModelServer:
     metrics: Metrics = field(default_factory=Metrics)
     rest: str = ""
     """Where REST is answered, as "host:port"."""
+    door: Door = field(default_factory=Door)
 
     def stop(self, grace_s: float = GRACE_S) -> bool:
         """Refuse new calls, let those inside finish, then unload; tell whether all of them did."""
         if self.health:
             self.health.enter_graceful_shutdown()
-        ended = self.grpc.stop(grace_s)
-        for part in self.parts:
-            part.stop(grace_s)
-        ended.wait(grace_s + 0.5)
+        beside = [threading.Thread(target=part.stop, args=(grace_s,)) for part in self.parts]
+        for thread in beside:
+            thread.start()
+        begun = time.monotonic()
+        self.door.close(grace_s)
+        left = max(0.0, grace_s - (time.monotonic() - begun))
+        # What gRPC itself still waits for are streams of the health service.
+        self.grpc.stop(min(left, GRACE_S)).wait(GRACE_S + 0.5)
+        for thread in beside:
+            thread.join()
         ended_all = self.manager.close(drain_s=0.25)
         if self.batching:
             self.batching.stop()
@@ -140,8 +148,10 @@ def start(
     loading = loading_for(options, models.required, batching, metrics, recorder)
     # A caller waits in a thread until its batch ran, so too few threads keep batches small.
     threads = max(options.grpc_max_threads, batching.callers if batching else 0)
+    door = Door()
     server = grpc.server(
         futures.ThreadPoolExecutor(threads, thread_name_prefix="model-server"),
+        interceptors=[door],
         maximum_concurrent_rpcs=MAX_RPCS,
         options=arguments,
     )
@@ -170,10 +180,11 @@ def start(
         raise
     server.start()
     for address in opened:
-        log.info(f"Running gRPC ModelServer at {address} ...")
+        place = address.replace("unix:", "UNIX socket ", 1)
+        log.info(f"Running gRPC ModelServer at {place} ...")
     return ModelServer(
         opened[0], server, manager, core, watch, (rest,) if rest else (), batching, metrics,
-        rest.address if rest else "",
+        rest.address if rest else "", door,
     )  # fmt: skip
 
 

@@ -12,6 +12,9 @@ from relentless.serving.model_server.metrics import Metrics
 from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.tensor_proto import RawTensor
 
+NO_RECORDS = ". Please verify your warmup data is in TFRecord format."
+"""What the error adds to the reader's words, which are the metric's label without it."""
+
 
 class TimedSession:
     """A session for one request, whose run is recorded as the runtime's share of it."""
@@ -67,7 +70,7 @@ def timed_warmup(metrics: Metrics | None, folder: Path) -> Iterator[None]:
         status = "OK"
     except TFError as error:
         if error.code == DATA_LOSS:
-            status = f"DATA_LOSS: {error}"
+            status = f"DATA_LOSS: {str(error).removesuffix(NO_RECORDS)}"
         raise
     finally:
         if metrics and status:

@@ -120,13 +120,13 @@ class Told(  # type: ignore[misc]
 
 def predict_folded(weights: Weights, features: Any, bias: Any) -> Any:
     """Give the heads [N, 4] under a folded bias, as the network of ``models.weights`` has them."""
-    hidden = np.maximum(features @ weights.w1_features + bias, 0)
-    deep = np.maximum(hidden @ weights.w2 + weights.b2, 0)
-    sums = deep @ weights.w3 + weights.b3
-    heads = sums.copy()
-    for column in (0, 3):
-        heads[:, column] = 1 / (1 + np.exp(-sums[:, column]))
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        hidden = np.maximum(features @ weights.w1_features + bias, 0)
+        deep = np.maximum(hidden @ weights.w2 + weights.b2, 0)
+        sums = deep @ weights.w3 + weights.b3
+        heads = sums.copy()
+        for column in (0, 3):
+            heads[:, column] = 1 / (1 + np.exp(-sums[:, column]))
         heads[:, 2] = np.logaddexp(0, sums[:, 2])
     return heads
 

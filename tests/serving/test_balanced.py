@@ -237,6 +237,18 @@ def test_nan_features_are_the_caller_s_and_set_nobody_aside(
     assert up(predictor) == [True, True]
 
 
+def test_features_out_of_all_range_are_the_caller_s_and_set_nobody_aside(
+    told: Callable[..., Told], over: Make
+) -> None:
+    predictor = over([told(), told()])
+    context = predictor.encode(CONTEXT, 1, 1)
+    absurd = FEATURES.copy()
+    absurd[3] = 3e38
+    heads = predictor.predict(absurd, context)
+    assert np.isfinite(heads).all(axis=1).tolist() == [n != 3 for n in range(len(heads))]
+    assert up(predictor) == [True, True]
+
+
 @pytest.mark.promise("P7")
 def test_a_server_with_another_model_under_the_same_version_never_answers(
     told: Callable[..., Told], over: Make
@@ -381,6 +393,17 @@ def test_a_context_is_encoded_once_and_the_oldest_are_forgotten(
         predictor.encode(CONTEXT, number, 1)
     with pytest.raises(ModelRejected, match="encode it again"):
         predictor.predict(FEATURES, first)
+
+
+def test_a_context_that_is_used_again_is_not_the_oldest(
+    told: Callable[..., Told], over: Make
+) -> None:
+    predictor = over([told()])
+    first = predictor.encode(CONTEXT, 0, 1)
+    for number in range(1, 20):
+        predictor.encode(CONTEXT, 0, 1)
+        predictor.encode(CONTEXT, number, 1)
+        assert good(predictor.predict(FEATURES, first))
 
 
 def test_the_prober_ends_with_the_predictor(told: Callable[..., Told], over: Make) -> None:

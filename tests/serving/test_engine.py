@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from relentless.configs.settings import REPOSITORY
+from relentless.models import manifest
 from relentless.models.manifest import GOLDEN, MANIFEST, WEIGHTS
 from relentless.models.weights import save_weights
 from relentless.proto.errors import ModelInvalid, ModelRejected, ModelUnavailable
@@ -188,6 +189,13 @@ def no_golden(folder: Path) -> None:
     write_manifest(folder, int(folder.name))
 
 
+def other_golden(folder: Path) -> None:
+    with np.load(folder / GOLDEN) as pinned:
+        arrays = {name: pinned[name] for name in pinned.files}
+    np.savez(folder / GOLDEN, **{**arrays, "context_vector": arrays["context_vector"][1:]})
+    write_manifest(folder, int(folder.name))
+
+
 SPOILED = [
     (other_weights, "not the file that the manifest names"),
     (resigned_weights, "differs from its reference"),
@@ -196,6 +204,7 @@ SPOILED = [
     (nan_weights, "not finite"),
     (no_manifest, "no manifest"),
     (no_golden, "no pinned answers"),
+    (other_golden, "a context vector has the shape"),
 ]
 
 
@@ -214,6 +223,18 @@ def test_a_bad_canary_leaves_stable_alone(base: Path, spoil: Callable[[Path], No
     engine = InProcessEngine(base, {"stable": 1, "canary": 2})
     assert engine.labels() == {"stable": 1}
     assert engine.predict(rows(2), engine.encode(CONTEXT, 1, 1)).shape == (2, 4)
+
+
+def test_a_version_that_is_taken_away_while_it_is_read_is_invalid(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = InProcessEngine(base, {"stable": 1})
+
+    def gone(folder: Path) -> dict[str, str]:
+        raise FileNotFoundError(2, "No such file", str(folder / WEIGHTS))
+
+    monkeypatch.setattr(manifest, "digests", gone)
+    assert engine.relabel({"stable": 2}) == {"stable": 1}
 
 
 @pytest.mark.promise("P7")

@@ -87,6 +87,16 @@ async def test_live_only_begins_at_the_head() -> None:
         assert await reading == [21]
 
 
+async def test_live_only_begins_at_the_head_whatever_session_was_before() -> None:
+    events: list[Event] = []
+    async with Feeder() as feeder, FeedClient(feeder.address, "good", session="old") as client:
+        feeder.publish(20)
+        reading = asyncio.create_task(collect(client, 21, events))
+        await consumers(feeder, 1)
+        feeder.publish(1)
+        assert await reading == [21]
+
+
 @pytest.mark.promise("P8")
 @pytest.mark.parametrize("seed", range(3))
 async def test_drops_doubles_swaps_and_damage_are_repaired(seed: int, soak: bool) -> None:

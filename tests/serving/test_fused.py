@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from relentless.proto.tick import Condition
+from relentless.serving import fused
 from relentless.serving.engine import InProcessEngine
 from relentless.serving.gates import Reason
 from relentless.serving.pipeline import TIMED, Lane, activate
@@ -138,3 +139,12 @@ def test_one_step_of_sixteen_says_how_long_its_stages_took(engine: InProcessEngi
     taken = [t for t in times if t is not None]
     assert len(taken) == 2
     assert all(list(t) == sorted(t) and t.finished > t.start for t in taken)
+
+
+def test_a_reason_s_member_compiles_nothing_anew(engine: InProcessEngine) -> None:
+    made = lane(engine)
+    made.process(packed(ticks(1)), now_ns=OPEN_NS, refuse=lambda: 0)
+    before = len(fused.step.signatures)  # type: ignore[attr-defined]  # numba's own
+    output = made.process(packed(ticks(1)), now_ns=OPEN_NS, refuse=lambda: Reason.HALTED)
+    assert output.passed == 0
+    assert len(fused.step.signatures) == before  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from relentless.proto.signal import Flag, Signal, iter_frames
+from relentless.serving import hop_path
 from relentless.serving.answers import BACKLOG as CALLS_BACKLOG
 from relentless.serving.answers import WAITING, Batched
 from relentless.serving.balanced import BalancedPredictor
@@ -239,9 +240,12 @@ async def test_a_context_is_taken_between_steps_and_never_within_one(told: Told)
         assert ids == [context().short_id] * 10 + [later.short_id] * 10
 
 
-async def test_a_context_that_no_server_encodes_is_tried_again_until_one_does(told: Told) -> None:
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND])
+async def test_a_context_that_no_server_encodes_is_tried_again_until_one_does(
+    told: Told, code: grpc.StatusCode
+) -> None:
     async with hop(told) as here:
-        told.mode = grpc.StatusCode.UNAVAILABLE
+        told.mode = code
         here.path.use_context(context(mark="cd"))
         here.push(10)
         said = await here.taken(10)
@@ -249,6 +253,25 @@ async def test_a_context_that_no_server_encodes_is_tried_again_until_one_does(to
         told.mode = "well"
         async with asyncio.timeout(LIMIT_S):
             while not here.signals():
+                here.push(1)
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.promise("P7")
+async def test_a_canary_that_no_server_has_is_tried_again_and_stable_goes_on(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hop_path, "CANARY_AGAIN_S", 0.01)
+    async with hop(told, canary_share=1.0) as here:
+        canary = told.versions.pop(LABELS["canary"])
+        here.path.use_context(context(mark="cd"))
+        here.push(10)
+        await here.taken(10)
+        assert [s.model_version for s in here.signals()] == [LABELS["stable"]] * 10
+        told.versions[LABELS["canary"]] = canary
+        here.served.servers.sites.sites[0].endpoints[0].lacks.clear()
+        async with asyncio.timeout(LIMIT_S):
+            while here.signals()[-1].model_version != LABELS["canary"]:
                 here.push(1)
                 await asyncio.sleep(0.02)
 
@@ -322,6 +345,23 @@ async def test_of_too_many_callers_the_oldest_are_answered_without_a_prediction(
         assert shed[0] and not shed[-1]
         assert sum(not one for one in shed) >= CALLS_BACKLOG // CAPACITY
         assert here.answers._lane.lane.counts.refused()["shed"] == CAPACITY * sum(shed)
+
+
+@pytest.mark.promise("P9")
+async def test_what_a_caller_is_told_after_a_halt_is_a_hold(told: Told) -> None:
+    async with hop(told, signals_per_s=10**9) as here:
+        told.gate = threading.Event()
+        asked = asyncio.create_task(here.answers.answer(packed(ticks(10))))
+        await held(told)
+        after = here.path._threads[1].submit(lambda: None)
+        told.gate.set()
+        after.result(LIMIT_S)  # the step has passed; the event loop has not seen it yet
+        here.lease.halted, here.lease.confirmed = True, 1
+        frames, reasons = await asked
+        assert set(reasons) == {Reason.HALTED}
+        for signal in iter_frames(frames):
+            assert (signal.action, signal.position_size, signal.price_target) == (0, 0.0, 0.0)
+            assert (signal.risk_score, signal.timestamp > 0) == (255, True)
 
 
 async def test_given_indicators_reach_their_own_rows_when_callers_go_together(

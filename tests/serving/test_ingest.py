@@ -12,8 +12,13 @@ from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from relentless.proto.errors import SourceError, SourceRejected, SourceUnavailable
-from relentless.proto.tick import Condition
+from relentless.proto.errors import (
+    SourceError,
+    SourceMalformed,
+    SourceRejected,
+    SourceUnavailable,
+)
+from relentless.proto.tick import TICK_STRUCT, Condition
 from relentless.serving import alpaca
 from relentless.serving.ingest import ORIGIN_HEADER, AlpacaIngest, StreamReader
 from relentless.store.symbols import SymbolDirectory
@@ -47,13 +52,14 @@ AT_NS = 1_614_009_104_208_000_000
 
 
 class Taken:
-    """Keeps the ticks and the holds."""
+    """Keeps the ticks, packed as the live path does, and the holds."""
 
     def __init__(self) -> None:
         self.ticks: list[tuple[Any, ...]] = []
         self.holds: list[tuple[int, bool]] = []
 
     def push(self, *tick: Any) -> None:
+        TICK_STRUCT.pack(*tick)
         self.ticks.append(tick)
 
     def hold(self, symbol: int, held: bool) -> None:
@@ -158,6 +164,8 @@ def test_a_status_holds_a_symbol_and_lets_it_go() -> None:
         {**TRADE, "s": None},
         {**TRADE, "S": "UNKNOWN"},
         {**TRADE, "s": float("inf")},
+        {**TRADE, "s": 10**30},
+        {**TRADE, "t": "9999-12-31T23:59:59Z"},
         {"T": "q", "S": "AAPL", "bp": None, "ap": 1},
         {"T": "s"},
         {"T": ["t"]},
@@ -243,7 +251,7 @@ async def test_the_opening_follows_the_contract_and_the_origin_is_the_server_s()
     assert taken.ticks == [(AT_NS, 2, Condition.SYNTHETIC, 126.55, 126.5, 126.6, 1)]
 
 
-@pytest.mark.parametrize("fault", ["close", "abort", "garbage", "object", "error"])
+@pytest.mark.parametrize("fault", ["close", "abort", "garbage", "deep", "object", "error"])
 async def test_a_cut_stream_is_opened_again(fault: str) -> None:
     opened = 0
 
@@ -255,9 +263,10 @@ async def test_a_cut_stream_is_opened_again(fault: str) -> None:
         if opened == 1:
             if fault == "abort":
                 socket.transport.abort()
-            elif fault in ("garbage", "object", "error"):
+            elif fault in ("garbage", "deep", "object", "error"):
                 error = json.dumps([{"T": "error", "code": 500, "msg": "internal error"}])
-                await socket.send({"garbage": "{[", "object": "{}", "error": error}[fault])
+                sent = {"garbage": "{[", "deep": "[" * 200_000, "object": "{}", "error": error}
+                await socket.send(sent[fault])
                 await socket.wait_closed()
             return
         await socket.wait_closed()
@@ -268,9 +277,16 @@ async def test_a_cut_stream_is_opened_again(fault: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "error"), [(402, SourceRejected), (406, SourceUnavailable), (409, SourceRejected)]
+    ("code", "error"),
+    [
+        (402, SourceRejected),
+        (406, SourceUnavailable),
+        (409, SourceRejected),
+        ("x", SourceMalformed),
+        (None, SourceMalformed),
+    ],
 )
-async def test_a_refused_authentication_is_a_typed_error(code: int, error: type[Exception]) -> None:
+async def test_a_refused_authentication_is_a_typed_error(code: Any, error: type[Exception]) -> None:
     async def script(socket: ServerConnection) -> None:
         await socket.send(json.dumps([{"T": "success", "msg": "connected"}]))
         await socket.recv()
@@ -283,3 +299,9 @@ async def test_a_refused_authentication_is_a_typed_error(code: int, error: type[
         with pytest.raises(error):
             async with asyncio.timeout(LIMIT_S):
                 await ingest._open()
+
+
+def test_quotes_of_symbols_that_nobody_asked_for_fill_no_memory() -> None:
+    reader, _ = new_reader()
+    reader.take([{**QUOTE, "S": f"X{n}"} for n in range(50)] + [QUOTE])
+    assert list(reader._quotes) == ["AAPL"]

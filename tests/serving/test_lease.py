@@ -233,3 +233,40 @@ def test_another_epoch_ends_what_was_granted_even_where_nothing_is_halted() -> N
     assert lease.must_stop(grant(epoch=3, halted=True))
     lease.stopped(grant(epoch=4, halted=True))
     assert (lease.confirmed, lease.refusal()) == (4, Reason.HALTED)
+
+
+class Heard:
+    """An emission that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def stop(self) -> None:
+        self.told.append("stop")
+
+    def resume(self) -> None:
+        self.told.append("resume")
+
+    def use_context(self, context: DailyContext) -> None:
+        """No context comes."""
+
+    def use_canary_share(self, share: float) -> None:
+        """No share is looked at."""
+
+    def statistics(self) -> dict[str, Any]:
+        return {}
+
+
+@pytest.mark.promise("P9")
+async def test_a_lease_that_ran_out_unseen_is_a_stop_and_a_resume() -> None:
+    clock, heard = Hands(), Heard()
+    lease = Lease(clock)
+    async with httpx.AsyncClient() as http:
+        client = LeaseClient(http, "key", "p1", lease, heard)
+        await client._apply(grant(), 100.0)
+        await client._apply(grant(), 100.0)
+        clock.now = 101.0  # the event loop was busy meanwhile: the watch has not looked
+        assert not lease.permitted()
+        await client._apply(grant(), 100.9)
+    assert lease.permitted()
+    assert heard.told == ["stop", "resume", "stop", "resume"]

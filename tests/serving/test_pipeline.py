@@ -5,10 +5,13 @@ import pytest
 
 from relentless.models import features
 from relentless.models.levels import reference_price
+from relentless.proto.errors import ModelInvalid
 from relentless.proto.signal import Action, Flag, Signal, iter_frames
 from relentless.proto.tick import Condition
 from relentless.serving.gates import Reason
 from relentless.serving.pipeline import CAPACITY, Lane, Output, activate
+from relentless.serving.ports import Array, Embedded
+from relentless.serving.routing import MINUTE_NS
 
 from .doubles import OPEN_NS, Formula, context, loose, new_lane, packed, ticks
 
@@ -168,6 +171,45 @@ def test_a_model_that_is_gone_emits_nothing_and_comes_back() -> None:
     engine.fails = False
     later = ticks(10, start_ns=OPEN_NS + 10**9)
     assert step(lane, later).passed == 10
+
+
+class Half(Formula):
+    """A model whose canary does not do what is asked of it."""
+
+    def __init__(self, broken: str) -> None:
+        super().__init__({"stable": 1, "canary": 2})
+        self.broken = broken
+
+    def encode(self, context_vector: Array, context_id: int, version: int) -> Embedded:
+        if self.broken == "encode" and version == 2:
+            raise ModelInvalid("NaN")
+        return super().encode(context_vector, context_id, version)
+
+    def predict(self, features: Array, context: Embedded) -> Array:
+        if self.broken == "predict" and context.version == 2:
+            raise ModelInvalid("NaN")
+        return super().predict(features, context)
+
+
+@pytest.mark.promise("P7")
+def test_a_canary_that_fails_refuses_its_own_ticks_alone() -> None:
+    rows = ticks(400, step_ns=MINUTE_NS // 4)
+    well = new_lane(Formula({"stable": 1, "canary": 2}), canary_share=0.3, limits=loose())
+    mine = np.array([Flag.CANARY in s.flags for s in run(well, rows)])
+    assert 0 < mine.sum() < len(rows)
+    lane = new_lane(Half("predict"), canary_share=0.3, limits=loose())
+    output = step(lane, rows)
+    assert ((output.reasons == Reason.MODEL) == mine).all()
+    assert output.passed == len(rows) - mine.sum()
+
+
+@pytest.mark.promise("P7")
+def test_a_canary_that_cannot_encode_gets_no_ticks() -> None:
+    lane = new_lane(Half("encode"), canary_share=1.0, limits=loose())
+    output = step(lane, ticks(10))
+    assert output.passed == 10
+    signals = iter_frames(output.frames.tobytes())
+    assert {(s.model_version, s.flags) for s in signals} == {(1, Flag.NONE)}
 
 
 def test_shed_ticks_move_the_state_and_are_not_predicted() -> None:

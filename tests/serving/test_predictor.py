@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -26,6 +27,7 @@ from relentless.models.features import FEATURES
 from relentless.proto.base import iso
 from relentless.proto.gen import market_pb2, market_pb2_grpc
 from relentless.proto.signal import Flag, Signal, iter_frames
+from relentless.serving import predictor as process
 from relentless.serving.clients.feed import FeedClient, Received
 from relentless.serving.ports import HEADS
 from relentless.store.journal import open_journal
@@ -297,3 +299,39 @@ async def test_over_model_servers_that_are_gone_the_engine_predicts_and_the_sign
     assert all(s.flags & Flag.FAILOVER for s in signals)
     assert stats["failovers"] == 1
     assert [said["up"] for said in stats["servers"].values()] == [False, False, False, True]
+
+
+async def test_a_version_that_is_refused_is_not_read_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Model:
+        """Takes over stable, and refuses the canary."""
+
+        held: Mapping[str, int] = {"stable": 1}
+        asked = 0
+
+        def labels(self) -> Mapping[str, int]:
+            return self.held
+
+        def relabel(self, labels: Mapping[str, int]) -> Mapping[str, int]:
+            self.asked += 1
+            self.held = {"stable": labels["stable"]}
+            return self.held
+
+    model, again = Model(), asyncio.Event()
+    wanted = {"stable": 2, "canary": 3}
+    parts: Any = SimpleNamespace(
+        model=model,
+        labels=SimpleNamespace(labels=lambda: wanted),
+        live=SimpleNamespace(reactivate=again.set),
+    )
+    monkeypatch.setattr(process, "LABELS_EVERY_S", 0.01)
+    monkeypatch.setattr(process, "LABELS_RETRY_S", 0.2)
+    following = asyncio.create_task(process.follow_labels(parts))
+    await asyncio.wait_for(again.wait(), LIMIT_S)
+    again.clear()
+    await until(lambda: model.asked == 2)
+    await asyncio.sleep(0.05)
+    assert model.asked == 2
+    assert not again.is_set()  # nothing changed by the second attempt
+    following.cancel()

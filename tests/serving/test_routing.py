@@ -11,6 +11,7 @@ from relentless.serving.routing import (
     bucket_after,
     label_for,
     prefix,
+    threshold,
 )
 
 OPEN = 1_381_152_600_000_000_000  # 2013-10-07 09:30 in New York
@@ -57,3 +58,7 @@ def test_the_share_is_what_was_asked_for() -> None:
 @given(st.text(max_size=8), st.integers(0, 2**62))
 def test_the_compiled_bucket_is_the_same(symbol: str, minute: int) -> None:
     assert bucket_after(prefix(symbol), minute) == bucket(symbol, minute) < BUCKETS
+
+
+def test_a_share_of_four_decimals_has_exactly_its_buckets() -> None:
+    assert [threshold(n / BUCKETS) for n in range(BUCKETS + 1)] == list(range(BUCKETS + 1))

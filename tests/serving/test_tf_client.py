@@ -15,7 +15,7 @@ from relentless.serving.model_server.config import ModelConfig
 from relentless.serving.model_server.lifecycle.versions import Policy
 from relentless.serving.model_server.main import serve
 from relentless.serving.ports import Embedded, Predictor
-from relentless.serving.tensor_proto import RawTensor, pack
+from relentless.serving.tensor_proto import STRING, RawTensor, pack
 from relentless.serving.tf_client import ATTEMPTS, TfServingPredictor
 from relentless.serving.tf_protos import (
     get_model_status_pb2,
@@ -137,6 +137,11 @@ class Stub(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: igno
             context.abort(answer, "as told")
         return answer
 
+    def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
+        told = self.answers[0]
+        known = isinstance(told, grpc.StatusCode)
+        context.abort(told if known else grpc.StatusCode.UNIMPLEMENTED, "as told")
+
 
 class NoHealth(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
     """A model service whose version 3 serves."""
@@ -240,6 +245,38 @@ def test_an_answer_that_cannot_be_read_is_invalid(told: Told) -> None:
     client, _ = told(damaged)
     with pytest.raises(ModelInvalid, match="no risk for each of 50 rows"):
         client.predict(FEATURES, FOLDED)
+
+
+@pytest.mark.promise("P11")
+@pytest.mark.parametrize("values", [[b"x"] * 50, np.ones(50, bool), np.ones(50, "c8")])
+def test_an_answer_of_another_type_is_invalid(told: Told, values: Any) -> None:
+    other = answer(50, HEADS)
+    tensor = RawTensor(STRING, (50,), values) if isinstance(values, list) else RawTensor.of(values)
+    other.outputs["risk"].CopyFrom(pack(tensor))
+    client, _ = told(other)
+    with pytest.raises(ModelInvalid, match="risk holds"):
+        client.predict(FEATURES, FOLDED)
+
+
+@pytest.mark.promise("P7")
+@pytest.mark.parametrize(
+    ("code", "labels"),
+    [(grpc.StatusCode.NOT_FOUND, {}), (grpc.StatusCode.INVALID_ARGUMENT, {"stable": 3})],
+)
+def test_a_label_whose_version_is_away_makes_no_other_version_stable(
+    told: Told, code: grpc.StatusCode, labels: dict[str, int]
+) -> None:
+    client, _ = told(code)
+    assert client.labels() == labels
+
+
+@pytest.mark.promise("P11")
+def test_an_encoding_of_another_type_is_invalid(told: Told) -> None:
+    other = predict_pb2.PredictResponse()
+    other.outputs["embedding"].CopyFrom(pack(RawTensor(STRING, (1, 1), [b"x"])))
+    client, _ = told(other)
+    with pytest.raises(ModelInvalid, match="embedding holds"):
+        client.encode(CONTEXT, 1, 1)
 
 
 def test_a_server_without_a_health_service_is_judged_by_its_versions(told: Told) -> None:

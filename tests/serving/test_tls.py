@@ -1,7 +1,13 @@
 """TLS of the predictor's listeners: the feed and gRPC, with and without clients' certificates."""
 
 import asyncio
+import fcntl
+import socket
+import ssl
+import struct
+import termios
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -11,12 +17,13 @@ from pydantic import ValidationError
 from relentless.configs.access import TlsSettings
 from relentless.configs.tick_path import PredictorSettings
 from relentless.proto.errors import InvalidSettings
+from relentless.proto.feed import Login
 from relentless.serving.clients.channel import predictor_channel
 from relentless.serving.clients.feed import Disconnected, FeedClient, SessionStarted
 from relentless.serving.grpc_auth import server_credentials
 from tests.certificates import family
 
-from .doubles import Feeder
+from .doubles import Feeder, until
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +83,51 @@ async def test_a_feed_with_tls_hears_nobody_in_the_clear(folder: Path) -> None:
     try:
         assert await first_event(address, None) is Disconnected
         assert feeder.server.consumers == 0
+    finally:
+        await feeder.server.close()
+
+
+def queued(end: Any, what: int) -> int:
+    """Give how many bytes the kernel holds for a socket: TIOCOUTQ to be sent, FIONREAD to read."""
+    count: int = struct.unpack("i", fcntl.ioctl(end.fileno(), what, b"\0" * 4))[0]
+    return count
+
+
+def reader_without_hurry(address: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+    host, _, port = address.rpartition(":")
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    plain.connect((host, int(port)))
+    secure = context.wrap_socket(plain, server_hostname=host)
+    secure.sendall(Login("good").pack())
+    return secure
+
+
+@pytest.mark.promise("P9")
+async def test_with_tls_too_no_byte_of_a_signal_leaves_after_a_halt(folder: Path) -> None:
+    tls = settings(folder)
+    feeder = Feeder(capacity=100_000, heartbeat_s=60.0)
+    address = await feeder.server.start("127.0.0.1", 0, tls.listening())
+    try:
+        with await asyncio.to_thread(reader_without_hurry, address, tls.calling()) as consumer:
+            await until(lambda: feeder.server.consumers == 1)
+            link = next(iter(feeder.server.links))
+            sending = link._transport.get_extra_info("socket")
+            sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+
+            def in_the_kernel() -> int:
+                return queued(sending, termios.TIOCOUTQ) + queued(consumer, termios.FIONREAD)
+
+            await asyncio.sleep(0.2)  # what is not acknowledged yet counts twice
+            base, sent = in_the_kernel(), 0
+            while base + sent <= in_the_kernel():  # beyond that some wait in this process
+                feeder.publish(50)
+                sent += 50 * 64
+                await asyncio.sleep(0.003)
+            assert link._transport.get_write_buffer_size() == 0  # and TLS says nothing of them
+            feeder.allowed = False
+            await feeder.server.halt()
+            assert not link.live
     finally:
         await feeder.server.close()
 

@@ -80,13 +80,9 @@ class BatchingOptions:
             raise TFError(
                 INVALID_ARGUMENT, "allowed_batch_sizes entries must be monotonically increasing"
             )
-        if self.enable_large_batch_splitting and allowed[-1] != self.batch_limit:
-            raise TFError(
-                INVALID_ARGUMENT,
-                "Last entry in allowed_batch_sizes must be equal to max_execution_batch_size; "
-                f"last entry was {allowed[-1]}; expected {self.batch_limit}",
-            )
-        if not self.enable_large_batch_splitting and allowed[-1] != self.max_batch_size:
+        # Where requests are split these differ: TensorFlow Serving's session asks for the one, its
+        # server for the other.
+        if allowed[-1] not in (self.batch_limit, self.max_batch_size):
             raise TFError(
                 INVALID_ARGUMENT,
                 "Last entry in allowed_batch_sizes must match max_batch_size; "

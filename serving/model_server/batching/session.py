@@ -35,6 +35,8 @@ MAX_CALLERS = 256
 """Threads that wait in ``run``, twice the largest batch up to this."""
 POOL = ""
 """The metrics' label of the thread pool; TensorFlow Serving's server leaves it empty."""
+MAX_QUEUES = 256
+"""Queues of one version beyond its signatures': clients choose what they fetch."""
 CLOSE_S = 10.0
 """The longest that an unload waits for the queues of its version."""
 
@@ -68,10 +70,14 @@ class BatchingSession:
         scheduler: BatchScheduler[Part],
         observer: BatchObserver | None = None,
     ) -> None:
-        """Make a queue for each signature; the wrapped session is closed with this one."""
+        """Make a queue for each signature; the wrapped session is closed with this one.
+
+        Other feeds and fetches, as an ``output_filter`` makes them, get theirs when they come.
+        """
         self.signatures: dict[str, Any] = wrapped.signatures
         self._wrapped = wrapped
         self._options = options
+        self._scheduler = scheduler
         self._observer = observer
         self._lock = threading.Lock()
         self._inside = 0
@@ -81,8 +87,24 @@ class BatchingSession:
             feeds = frozenset(info.name for info in signature.inputs.values())
             fetches = frozenset(info.name for info in signature.outputs.values())
             if (feeds, fetches) not in self._queues:
-                process = functools.partial(self._process, names=sorted(fetches))
-                self._queues[feeds, fetches] = scheduler.add(options, process)
+                self._add_queue(feeds, fetches)
+        self._most_queues = len(self._queues) + MAX_QUEUES
+
+    def _add_queue(self, feeds: frozenset[str], fetches: frozenset[str]) -> BatchQueue[Part]:
+        process = functools.partial(self._process, names=sorted(fetches))
+        queue = self._queues[feeds, fetches] = self._scheduler.add(self._options, process)
+        return queue
+
+    def _queue(self, feeds: frozenset[str], fetches: frozenset[str]) -> BatchQueue[Part] | None:
+        """Give the queue of these feeds and fetches, a signature's or not; None past the most."""
+        if queue := self._queues.get((feeds, fetches)):
+            return queue
+        with self._lock:
+            if queue := self._queues.get((feeds, fetches)):
+                return queue
+            if self._state != "open" or len(self._queues) >= self._most_queues:
+                return None
+            return self._add_queue(feeds, fetches)
 
     def run(
         self,
@@ -92,12 +114,12 @@ class BatchingSession:
     ) -> list[RawTensor]:
         """Feed tensors by graph name and fetch others, together with whoever asks the same.
 
-        Feeds and fetches that are no signature's run alone, and so do requests without rows.
+        Requests without rows run alone.
 
         Raises:
             TFError: what the session or the queue says, with its code.
         """
-        queue = self._queues.get((frozenset(feeds), frozenset(fetches)))
+        queue = self._queue(frozenset(feeds), frozenset(fetches))
         if queue is None or not (rows := count_rows(feeds)):
             return self._wrapped.run(feeds, fetches, timeout_s)
         if self._observer:
@@ -174,7 +196,9 @@ class BatchingSession:
         A batch that does not end in time closes it when it does.
         """
         end = time.monotonic() + CLOSE_S
-        for queue in self._queues.values():
+        with self._lock:
+            queues = list(self._queues.values())
+        for queue in queues:
             if not queue.close(max(0.0, end - time.monotonic())):
                 log.error("batch still running at the unload of its version")
         with self._lock:

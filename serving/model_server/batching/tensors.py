@@ -114,12 +114,11 @@ def cut_output(tensor: RawTensor, sizes: Sequence[int]) -> list[RawTensor]:
 
 
 def _unequal(name: str) -> TFError:
-    # The missing spaces are TensorFlow Serving's.
     return TFError(
         FAILED_PRECONDITION,
         f"Tensors with name '{name}' from different tasks have different shapes and padding is "
-        "turned off.Set pad_variable_length_inputs to true, or ensure that all tensors with the "
-        "same namehave equal dimensions starting with the first dim.",
+        "turned off. Set pad_variable_length_inputs to true, or ensure that all tensors with the "
+        "same name have equal dimensions starting with the first dim.",
     )
 
 

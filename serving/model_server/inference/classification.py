@@ -7,7 +7,7 @@ TensorFlow Serving, and is reached by Predict.
 from collections.abc import Mapping
 from typing import Any
 
-from relentless.serving.model_server.codes import FAILED_PRECONDITION, INVALID_ARGUMENT
+from relentless.serving.model_server.codes import INVALID_ARGUMENT
 from relentless.serving.model_server.inference.examples import (
     CLASSIFY,
     Method,
@@ -36,7 +36,7 @@ def prepare(signature: Any, *, check: bool) -> tuple[str, list[str]]:
         )
     if "inputs" not in signature.inputs:
         raise TFError(
-            FAILED_PRECONDITION,
+            INVALID_ARGUMENT,
             f"No classification inputs found in SignatureDef: {signature}",
         )
     fetches = [
@@ -46,7 +46,7 @@ def prepare(signature: Any, *, check: bool) -> tuple[str, list[str]]:
     ]
     if not fetches:
         raise TFError(
-            FAILED_PRECONDITION,
+            INVALID_ARGUMENT,
             'Expected classification signature outputs to contain at least one of "classes" or '
             f'"scores". Signature was: {signature}',
         )

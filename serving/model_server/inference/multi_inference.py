@@ -60,7 +60,7 @@ def multi_inference(
 
 def _plan(session: Session, request: Any, check: bool) -> tuple[list[str], list[str]]:
     """Give every tensor to feed and every one to fetch."""
-    feeds, fetches, model = dict[str, int](), set[str](), ""
+    feeds, fetches, model = set[str](), set[str](), ""
     seen = set[str]()
     for task in request.tasks:
         spec = task.model_spec
@@ -81,8 +81,6 @@ def _plan(session: Session, request: Any, check: bool) -> tuple[list[str], list[
         if (method := _METHODS.get(task.method_name)) is None:
             raise TFError(UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
         feed, outputs = method.prepare(signature, check=check)
-        feeds[feed] = signature.inputs["inputs"].dtype
+        feeds.add(feed)
         fetches.update(outputs)
-    if len(set(feeds.values())) > 1:  # The same records cannot be of two types.
-        raise TFError(INVALID_ARGUMENT, "Input tensor must be the same for all Signatures.")
     return sorted(feeds), sorted(fetches)

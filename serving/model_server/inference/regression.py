@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from relentless.serving.model_server.codes import FAILED_PRECONDITION, INVALID_ARGUMENT
+from relentless.serving.model_server.codes import INVALID_ARGUMENT
 from relentless.serving.model_server.inference.examples import (
     REGRESS,
     Method,
@@ -30,7 +30,7 @@ def prepare(signature: Any, *, check: bool) -> tuple[str, list[str]]:
     for side in ("inputs", "outputs"):
         if side not in getattr(signature, side):
             raise TFError(
-                FAILED_PRECONDITION, f"No regression {side} found in SignatureDef: {signature}"
+                INVALID_ARGUMENT, f"No regression {side} found in SignatureDef: {signature}"
             )
     return signature.inputs["inputs"].name, [signature.outputs["outputs"].name]
 

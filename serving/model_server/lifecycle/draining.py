@@ -3,7 +3,6 @@
 Below ``manager.py``, whose loading threads never wait for a request.
 """
 
-import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -34,9 +33,7 @@ class Drain:
 
     def let_go(self, servable: Servable, ended: Callable[[], None] = lambda: None) -> None:
         """Close a version's session when it may be, then say so."""
-        # The lines that it logs carry what the caller's carry.
-        context = contextvars.copy_context()
-        future = self._threads.submit(context.run, self._close, servable, ended)
+        future = self._threads.submit(self._close, servable, ended)
         with self._lock:
             self._pending.add(future)
         future.add_done_callback(self._done)

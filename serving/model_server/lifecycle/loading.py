@@ -8,7 +8,7 @@ import structlog
 
 from relentless.models.manifest import MANIFEST, verify
 from relentless.proto.errors import ModelInvalid
-from relentless.serving.model_server.codes import FAILED_PRECONDITION
+from relentless.serving.model_server.codes import FAILED_PRECONDITION, PERMISSION_DENIED
 from relentless.serving.model_server.lifecycle.servable import Session
 from relentless.serving.model_server.lifecycle.warmup import WARMUP_FILE, admit
 from relentless.serving.model_server.metrics import Metrics
@@ -53,7 +53,10 @@ class Loading:
         Raises:
             TFError: it must not serve.
         """
-        own = (folder / MANIFEST).exists()
+        try:
+            own = (folder / MANIFEST).exists()
+        except PermissionError as error:
+            raise TFError(PERMISSION_DENIED, f"{folder}; {error.strerror}") from error
         if own:
             try:
                 verify(folder)
@@ -80,6 +83,7 @@ class Loading:
                     iterations=self.iterations if self.warm_up else 0,
                     check=self.check_methods,
                     finite=own or bool(self.required),
+                    metrics=self.metrics,
                 )
         except BaseException:
             session.close()

@@ -25,8 +25,21 @@ class Lookout:
         if found:
             self._said.pop(config.base, None)
             return found
-        words = "no base path" if found is None else "no versions under the base path"
-        if self._said.get(config.base) != words:
-            self._said[config.base] = words
-            log.warning(words, model=config.name, path=str(config.base), hint=HINT)
+        words, why = "no versions under the base path", HINT
+        if found is None:
+            words, why = "no base path", _why(config.base)
+        if self._said.get(config.base) != words + why:
+            self._said[config.base] = words + why
+            log.warning(words, model=config.name, path=str(config.base), hint=why)
         return found
+
+
+def _why(base: Path) -> str:
+    """Say why a folder cannot be read; whoever may not read it should not look for it."""
+    try:
+        next(base.iterdir(), None)
+    except FileNotFoundError:
+        return HINT
+    except OSError as error:
+        return error.strerror or str(error)
+    return HINT

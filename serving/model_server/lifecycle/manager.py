@@ -6,7 +6,6 @@ Below: ``versions.py`` and ``rules.py`` (what to do), ``servable.py`` (one loade
 ``core.py``.
 """
 
-import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -33,7 +32,6 @@ UNLOAD_PATIENCE_S = 1.0
 """How long a new configuration waits for the last requests of what it ends."""
 ENDED_KEPT = 32
 """Versions in state END that a status still lists."""
-
 
 _COMING = (State.START, State.LOADING, State.UNLOADING)
 """The states of a version that is wanted and about to serve; it may have to leave first."""
@@ -190,10 +188,8 @@ class Manager:
                     continue
                 failed = [v for v in self._versions.get(name, {}).values() if v.code]
                 newest = max(failed, key=lambda v: v.number, default=None)
-                if newest is None:
-                    found.append((name, None, 0, ""))
-                else:
-                    found.append((name, newest.number, newest.code, newest.message))
+                why = (newest.number, newest.code, newest.message) if newest else (None, 0, "")
+                found.append((name, *why))
         return found
 
     def given_up(self, name: str) -> bool:
@@ -244,8 +240,7 @@ class Manager:
         self._set_to_work(due)
 
     def _due(self, versions: Iterable[Version]) -> bool:
-        now = self._clock()
-        return any(v.retry_at is not None and v.retry_at <= now for v in versions)
+        return any(v.retry_at is not None and v.retry_at <= self._clock() for v in versions)
 
     def _look(self, names: Iterable[str]) -> None:
         for name in sorted(names):
@@ -293,9 +288,7 @@ class Manager:
         with self._state:
             for name in sorted(names):
                 if name not in self._busy and self._next(name):
-                    # The lines that it logs carry what the caller's carry.
-                    context = contextvars.copy_context()
-                    self._busy[name] = self._pool.submit(context.run, self._work_off, name)
+                    self._busy[name] = self._pool.submit(self._work_off, name)
             return [self._busy[name] for name in names if name in self._busy]
 
     def _next(self, name: str) -> Action | None:
@@ -329,7 +322,7 @@ class Manager:
                 self._bring_up(name, version)
 
     def _bring_up(self, name: str, version: Version) -> None:
-        """Load a version, or the folder that it has moved to."""
+        """Load a version, or the folder that it has moved to; one that left meanwhile is let go."""
         with self._state:
             folder = version.moved or version.folder
             version.attempts += 1
@@ -345,9 +338,14 @@ class Manager:
             if version.moved == folder:
                 version.moved = None
             version.code, version.message, version.attempts = 0, "", 0
-            self._publish(name, version.number, version.servable)
-            version.state = State.AVAILABLE
-        log.info("version available", model=name, version=version.number)
+            wanted = version.aspired or before is not None
+            self._publish(name, version.number, version.servable if wanted else None)
+            version.state = State.AVAILABLE if wanted else State.UNLOADING
+        if not wanted:
+            self._take_down(name, version)
+            return
+        words = f"Successfully loaded servable version {{name: {name} version: {version.number}}}"
+        log.info(words, model=name, version=version.number)
         if before:
             self._drain.let_go(before)
 

@@ -25,7 +25,9 @@ from relentless.serving.model_server.inference.multi_inference import multi_infe
 from relentless.serving.model_server.inference.prediction import predict
 from relentless.serving.model_server.inference.regression import regress
 from relentless.serving.model_server.lifecycle.servable import Session
+from relentless.serving.model_server.metrics import Metrics
 from relentless.serving.model_server.runtime.capi import TFError
+from relentless.serving.model_server.timed import NO_RECORDS, TimedSession, count_examples
 from relentless.serving.tf_protos import (
     classification_pb2,
     inference_pb2,
@@ -73,7 +75,7 @@ def records(path: Path) -> Iterator[bytes]:
 
 
 def _data_loss(words: str) -> TFError:
-    return TFError(DATA_LOSS, f"{words}. Please verify your warmup data is in TFRecord format.")
+    return TFError(DATA_LOSS, words + NO_RECORDS)
 
 
 def admit(
@@ -85,6 +87,7 @@ def admit(
     iterations: int = 1,
     check: bool = False,
     finite: bool = True,
+    metrics: Metrics | None = None,
 ) -> int:
     """Check and warm up a loaded version; give the number of warm-up requests that were read.
 
@@ -96,6 +99,7 @@ def admit(
         iterations: how often each request runs; with 0 the file is not read.
         check: refuse signatures of another method.
         finite: refuse a version that answers a NaN or an infinity.
+        metrics: where the runs are recorded, under the models that the records name.
 
     Raises:
         TFError: why this version must not serve.
@@ -114,7 +118,7 @@ def admit(
             )
         log = _parsed(record, path)
         for _ in range(iterations):
-            for alias, tensor in _replay(session, log, version, check):
+            for alias, tensor in _replay(session, log, version, check, metrics):
                 if finite:
                     _check_finite(alias, log.predict_log.request.model_spec.signature_name, tensor)
     return count
@@ -130,21 +134,29 @@ def _parsed(record: bytes, path: Path) -> Any:
         ) from error
 
 
-def _replay(session: Session, log: Any, version: int, check: bool) -> list[tuple[str, Any]]:
+def _replay(
+    session: Session, log: Any, version: int, check: bool, metrics: Metrics | None
+) -> list[tuple[str, Any]]:
     """Run one record, and give the tensors that a Predict answered."""
     kind = log.WhichOneof("log_type")
+    request: Any = getattr(log, kind).request if kind else None
+
+    def timed(api: str) -> Session:
+        return TimedSession(session, metrics, request.model_spec.name, api) if metrics else session
+
     if kind == "predict_log":
-        request = log.predict_log.request
-        response = predict(session, request, version, check=check)
+        response = predict(timed("Predict"), request, version, check=check)
         return list(response.outputs.items())
     if kind == "classify_log":
         result = classification_pb2.ClassificationResult()
-        classify(session, log.classify_log.request, result, check=check)
+        classify(timed("Classify"), request, result, check=check)
     elif kind == "regress_log":
-        regress(session, log.regress_log.request, regression_pb2.RegressionResult(), check=check)
+        regress(timed("Regress"), request, regression_pb2.RegressionResult(), check=check)
     elif kind == "multi_inference_log":
         response = inference_pb2.MultiInferenceResponse()
-        multi_inference(session, log.multi_inference_log.request, version, response, check=check)
+        multi_inference(session, request, version, response, check=check)
+        if metrics:
+            metrics.examples(request.tasks[0].model_spec.name, count_examples(request.input))
     elif kind == "session_run_log":
         number = prediction_log_pb2.PredictionLog.SESSION_RUN_LOG_FIELD_NUMBER
         raise TFError(UNIMPLEMENTED, f"Unsupported log_type for warmup: {number}")

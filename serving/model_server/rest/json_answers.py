@@ -117,29 +117,40 @@ def regressions_json(result: Any) -> bytes:
 
 def status_json(response: Any) -> bytes:
     """Give a GetModelStatus answer; 64-bit numbers are strings, as protobuf's JSON has them."""
-    return _message(_fields(response))
+    return _message(response)
 
 
 def metadata_json(response: Any) -> bytes:
     """Give a GetModelMetadata answer with its signatures unpacked."""
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response.metadata["signature_def"].Unpack(signatures)
-    return _message(
-        {
-            "model_spec": _fields(response.model_spec),
-            "metadata": {"signature_def": _fields(signatures)},
-        }
-    )
+    spec, given = _message(response.model_spec), _message(signatures)
+    return b'{\n"model_spec":%s,\n"metadata": {"signature_def": %s}\n}\n' % (spec, given)
 
 
-def _fields(message: Any) -> dict[str, Any]:
-    return MessageToDict(
+def _message(message: Any) -> bytes:
+    """Write a message as C++'s protobuf does: fields by number, all that have no presence too."""
+    fields = MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
+    text = json.dumps(_by_number(fields, message.DESCRIPTOR), indent=1, ensure_ascii=False) + "\n"
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").encode("utf-8", "replace")
 
 
-def _message(fields: dict[str, Any]) -> bytes:
-    return (json.dumps(fields, indent=1, ensure_ascii=False) + "\n").encode()
+def _by_number(fields: Any, kind: Any) -> Any:
+    """Order the fields of a message's dictionary, and of those within; other values stay."""
+    if kind is None or not isinstance(fields, dict):
+        return fields
+    if kind.GetOptions().map_entry:
+        inner = kind.fields_by_name["value"].message_type
+        return {key: _by_number(value, inner) for key, value in fields.items()}
+    given = [field for field in kind.fields if field.name in fields]
+    return {
+        field.name: [_by_number(item, field.message_type) for item in fields[field.name]]
+        if isinstance(fields[field.name], list)
+        else _by_number(fields[field.name], field.message_type)
+        for field in sorted(given, key=lambda field: field.number)
+    }
 
 
 def _object(member: str) -> bytes:

@@ -1,18 +1,67 @@
-"""uvicorn's HTTP protocol with bounds on what it leaves open: the size and the time of a head.
+"""uvicorn's HTTP protocol with bounds on what it leaves open, and answers in the usual form.
 
 A connection that sends nothing, or its head for ever, is closed; so is one whose client does not
-read its answer before the connection would be closed for idleness.
+read its answer before the connection would be closed for idleness. An answer leaves in one write,
+its headers spelt and ordered as TensorFlow Serving has them. When the server ends, a request that
+comes down an open connection at that moment is still answered.
 """
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
 
 MAX_HEAD = 64 << 10
 """Bytes of a request line and its headers."""
 
 HEAD_S = 10.0
 """The longest that a head may take, from the connection or from its first byte."""
+
+LEAVE_S = 0.1
+"""How long an idle connection is still listened to when the server ends."""
+
+
+class OneWrite(RequestResponseCycle):
+    """An answer whose head waits for its body. The application sends its body in one part."""
+
+    _head = b""
+
+    async def send(self, message: "ASGISendEvent") -> None:
+        """Keep the head, or write the answer."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if message["type"] == "http.response.start":
+            self.response_started, self.waiting_for_100_continue = True, False
+            headers = list(message["headers"])
+            headers[1:1] = self.default_headers
+            self._head = self._written(message["status"], headers)
+        elif message["type"] == "http.response.body":
+            body = b"" if self.scope["method"] == "HEAD" else message["body"]
+            self.transport.writelines((self._head, body))
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
+
+    def _written(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+        if (b"connection", b"close") in headers:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            headers.append((b"connection", b"close"))
+        elif self.scope["http_version"] == "1.0":
+            headers.append((b"connection", b"keep-alive"))
+        lines = [b"%s: %s\r\n" % (name.title(), value) for name, value in headers]
+        return b"".join((STATUS_LINE[status], *lines, b"\r\n"))
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -21,6 +70,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _late: asyncio.TimerHandle | None = None
     _in_head = True
     _head_bytes = 0
+    _leaving = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a head from now on."""
@@ -51,6 +101,25 @@ class BoundedProtocol(HttpToolsProtocol):
         self._cancel()
         self._in_head, self._head_bytes = False, 0
         super().on_headers_complete()
+        if self.cycle:
+            self.cycle.__class__ = OneWrite
+            self.cycle.keep_alive = self.parser.should_keep_alive() and not self._leaving
+
+    def shutdown(self) -> None:
+        """Close once the client is idle: now it may be sending, and have no answer yet."""
+        self._leaving = True
+        if self._idle:
+            self.loop.call_later(LEAVE_S, self._leave)
+        else:
+            super().shutdown()
+
+    @property
+    def _idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _leave(self) -> None:
+        if self._idle:
+            self.transport.close()
 
     def timeout_keep_alive_handler(self) -> None:
         """End an idle connection, whether its client has read the last answer or not."""

@@ -49,8 +49,8 @@ def rest_options(options: ServerOptions) -> RestOptions | None:
         return None
     if options.rest_api_port == options.port:
         log.error(
-            "--rest_api_port cannot be same as --port. Please use a different port for HTTP/REST "
-            "API. Skipped exporting HTTP/REST API."
+            "server_options.http_port cannot be same as grpc_port. Please use a different port for "
+            "HTTP/REST API. Skipped exporting HTTP/REST API."
         )
         return None
     hosts = (options.bind_address,) if options.bind_address else LOOPBACK

@@ -54,19 +54,30 @@ REFERENCES = frozenset(
 _REFUSED = _NOT_STRAIGHT | REFERENCES
 
 
+BFLOAT16 = "bfloat16"
+"""The one mixed precision that there is."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
     """The ``ConfigProto`` that was asked for, or None for one that fits the model."""
 
     fixed: Any = None
+    mixed_precision: str = ""
 
     def for_folder(self, folder: Path) -> bytes:
         """Give the serialized ``ConfigProto`` for a SavedModel."""
+        config = config_pb2.ConfigProto()
         if self.fixed is not None:
-            return bytes(self.fixed.SerializeToString())
-        if is_small(folder):
-            return session_config()
-        return bytes(_on_cpu().SerializeToString())
+            config.CopyFrom(self.fixed)
+        elif is_small(folder):
+            config.ParseFromString(session_config())
+        else:
+            config = _on_cpu()
+        if self.mixed_precision == BFLOAT16:
+            rewrites = config.graph_options.rewrite_options
+            rewrites.auto_mixed_precision_onednn_bfloat16 = rewrites.ON
+        return bytes(config.SerializeToString())
 
 
 def from_options(options: ServerOptions, given: Any) -> SessionConfig:
@@ -78,7 +89,7 @@ def from_options(options: ServerOptions, given: Any) -> SessionConfig:
     intra = options.tensorflow_intra_op_parallelism
     inter = options.tensorflow_inter_op_parallelism
     if given is None and both <= 0 and intra <= 0 and inter <= 0:
-        return SessionConfig()
+        return SessionConfig(mixed_precision=options.mixed_precision)
     config = _on_cpu()
     if given is not None:
         config.MergeFrom(given)
@@ -88,7 +99,7 @@ def from_options(options: ServerOptions, given: Any) -> SessionConfig:
     elif both > 0:
         config.intra_op_parallelism_threads = both
         config.inter_op_parallelism_threads = both
-    return SessionConfig(config)
+    return SessionConfig(config, options.mixed_precision)
 
 
 def is_small(folder: Path) -> bool:

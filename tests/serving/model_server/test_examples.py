@@ -25,7 +25,6 @@ from .upstream_models import CLASSIFY, PREDICT, REGRESS, counter, half_plus, lin
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
-PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
 INTERNAL = grpc.StatusCode.INTERNAL
 
@@ -194,8 +193,8 @@ BAD_SHAPE = "Expected Tensor shape: [batch_size num_classes] but got "
         ("names", 2, INVALID, "Expected classes output batch size of 2. Got: 1"),
         ("unlike", 1, INVALID, "Tensors class and score should match in dim_size(1). Got 2 vs. 1"),
         ("three", 1, INVALID, "Expected one or two output Tensors, found 3"),
-        ("neither", 1, PRECONDITION, "Expected classification signature outputs to contain at"),
-        ("no_inputs", 1, PRECONDITION, "No classification inputs found in SignatureDef: "),
+        ("neither", 1, INVALID, "Expected classification signature outputs to contain at"),
+        ("no_inputs", 1, INVALID, "No classification inputs found in SignatureDef: "),
         ("defaulted", 1, INVALID, "Expected one input Tensor."),
     ],
 )
@@ -227,8 +226,8 @@ def test_a_classification_that_cannot_be_is_refused(
             "Input batch size did not match output batch size: 1 vs. 2",
         ),
         ("regress_two", 1, INVALID, "Expected one output Tensor."),
-        ("regress_other", 1, PRECONDITION, "No regression outputs found in SignatureDef: "),
-        ("no_inputs", 1, PRECONDITION, "No regression inputs found in SignatureDef: "),
+        ("regress_other", 1, INVALID, "No regression outputs found in SignatureDef: "),
+        ("no_inputs", 1, INVALID, "No regression inputs found in SignatureDef: "),
     ],
 )
 def test_a_regression_that_cannot_be_is_refused(
@@ -309,7 +308,7 @@ def test_inferences_with_an_input_each_are_fed_the_same_records(stub: Any) -> No
         (
             [("half", "regress_x_to_y", REGRESS), ("half", "regress_x2_to_y3", REGRESS)],
             INVALID,
-            "Input tensor must be the same for all Signatures.",
+            "Expects arg[0] to be float but string is provided",
         ),
         ([("half", "regress_x_to_y", REGRESS)], INVALID, "Input is empty."),
     ],

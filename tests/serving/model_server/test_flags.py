@@ -53,6 +53,7 @@ def test_every_flag_has_tf_servings_default_where_it_is_not_given() -> None:
     assert options.file_system_poll_wait_seconds == 1
     assert options.enable_model_warmup
     assert not options.enable_batching
+    assert options.remove_unused_fields_from_bundle_metagraph
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,7 @@ def test_every_flag_has_tf_servings_default_where_it_is_not_given() -> None:
         (["--file_system_poll_wait_seconds=-1"], "file_system_poll_wait_seconds", -1),
         (["--load_retry_interval_micros=9000000000"], "load_retry_interval_micros", 9 * 10**9),
         (["--per_process_gpu_memory_fraction=0.5"], "per_process_gpu_memory_fraction", 0.5),
+        (["--mixed_precision=bfloat16"], "mixed_precision", "bfloat16"),
         (["--model_name="], "model_name", ""),
         (["--grpc_channel_arguments=a=1,b=x"], "grpc_channel_arguments", "a=1,b=x"),
     ],
@@ -92,7 +94,7 @@ def test_a_flag_is_read_as_tf_serving_reads_it(words: list[str], name: str, valu
         (
             [MODEL, *(f"--tensorflow_{p}_parallelism=2" for p in ("session",))]
             + [f"--tensorflow_{p}_op_parallelism=2" for p in ("intra", "inter")],
-            "not all",
+            "separately. You cannot configure all.",
         ),
     ],
 )
@@ -164,11 +166,14 @@ def test_a_server_of_one_model(models: Path, tmp_path: Path) -> None:
         "--grpc_channel_arguments=grpc.max_connection_age_ms=2000,grpc.lb_policy_name=grpclb",
         "--use_saved_model=true",
         "--per_process_gpu_memory_fraction=0.5",
+        "--mixed_precision=float16",
     ) as server:
         for address in (server.address, f"127.0.0.1:{server.port}", f"unix:{socket}"):
             assert answer(address) == (3.0, 123)
         assert status(server.address) == {123: (30, 0, "")}
-        assert server.says("Running gRPC ModelServer at")
+        assert server.says("Running gRPC ModelServer at 127.0.0.1:")
+        assert server.says(f"Running gRPC ModelServer at UNIX socket {socket} ...")
+        assert server.says("float16 auto mixed precision is not supported.")
         assert server.log.read_text().count("no GPU is used here") == 1
         with grpc.insecure_channel(server.address) as channel:
             with pytest.raises(grpc.RpcError) as refused:
@@ -226,9 +231,8 @@ def test_a_configuration_file_names_many_models_and_is_read_again(
         config.write_text(config_text(("new", models / "half_plus_three"), stable=123))
         wait_for(lambda: server.says("label to version 123 of model new"))
         config.write_text(config_text(("new", models / "half_plus_three")))
-        wait_for(
-            lambda: server.says('"model": "new", "version": 123, "event": "version available"')
-        )
+        loaded = "Successfully loaded servable version {name: new version: 123}"
+        wait_for(lambda: server.says(f'"model": "new", "version": 123, "event": "{loaded}"'))
         assert answer(server.address, "new") == (4.0, 123)
         wait_for(lambda: refusal(server.address, "two")[0] is NOT_FOUND)
 
@@ -278,7 +282,8 @@ def wait_shortly(condition: Any) -> None:
         ),
         (
             'model_config_list { config { name: "m" base_path: "/m" } }',
-            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor",
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+            "ModelServerConfig::model_platform, model name is m",
         ),
         (
             'model_config_list { config { name: "m" base_path: "/m" model_platform: "caffe" } }',

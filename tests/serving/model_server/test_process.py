@@ -188,7 +188,8 @@ def test_it_listens_where_only_this_machine_reaches_it(address: str) -> None:
 def test_an_address_that_is_taken_is_said(base: Path) -> None:
     server = latest(base)
     config = ModelConfig(MODEL, base)
-    with pytest.raises(ModelUnavailable, match="cannot listen"):
+    words = f"cannot listen on {server.address}: Address already in use"
+    with pytest.raises(ModelUnavailable, match=words):
         serve(server.address, (config,), base.parent)
     server.stop(0.1)
 

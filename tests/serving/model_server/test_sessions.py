@@ -15,10 +15,12 @@ from hypothesis.extra import numpy as hnp
 from relentless.serving.model_server.lifecycle.loading import Loading
 from relentless.serving.model_server.lifecycle.warmup import WARMUP_FILE
 from relentless.serving.model_server.main import REQUIRED
+from relentless.serving.model_server.options import ServerOptions
 from relentless.serving.model_server.runtime.capi import TFError
 from relentless.serving.model_server.runtime.session import SavedModelSession
+from relentless.serving.model_server.runtime.session_config import from_options
 from relentless.serving.tensor_proto import DTYPES, RawTensor, TensorError, pack, unpack
-from relentless.serving.tf_protos import tensor_pb2
+from relentless.serving.tf_protos import config_pb2, tensor_pb2
 
 from ..saved_models import (
     HIDDEN,
@@ -61,6 +63,28 @@ def test_the_graph_computes_what_the_formulas_say(version: Path) -> None:
     session.close()
     with pytest.raises(TFError, match="closed"):
         run(session, "predict_folded", features=features, bias=bias)
+
+
+@pytest.mark.parametrize("flags", [{}, {"tensorflow_session_parallelism": 2}])
+def test_bfloat16_is_a_rewrite_of_any_session_and_its_answers_stay_close(
+    version: Path, flags: dict[str, int]
+) -> None:
+    plain = from_options(ServerOptions(**flags), None).for_folder(version)
+    mixed = from_options(ServerOptions(mixed_precision="bfloat16", **flags), None)
+    asked = config_pb2.ConfigProto.FromString(mixed.for_folder(version))
+    rewrites = asked.graph_options.rewrite_options
+    assert rewrites.auto_mixed_precision_onednn_bfloat16 == rewrites.ON
+    asked.ClearField("graph_options")
+    assert asked.SerializeToString() == plain
+    other = from_options(ServerOptions(mixed_precision="float16", **flags), None)
+    assert other.for_folder(version) == plain
+
+    session = SavedModelSession(version, mixed.for_folder(version))
+    features, bias = np.ones((4, F), np.float32), np.ones((1, HIDDEN), np.float32)
+    heads = run(session, "predict_folded", features=features, bias=bias)
+    wanted = WEIGHTS.predict_folded(features, bias[0])
+    np.testing.assert_allclose(heads["p_up"], wanted[:, 0], atol=0.05)
+    session.close()
 
 
 def echo(folder: Path, dtype: int) -> SavedModelSession:

@@ -71,9 +71,9 @@ def test_every_parameter_is_read() -> None:
         ),
         (
             "max_batch_size { value: 16 } enable_large_batch_splitting { value: true } "
-            "max_execution_batch_size { value: 8 } allowed_batch_sizes: 16",
-            "Last entry in allowed_batch_sizes must be equal to max_execution_batch_size; last "
-            "entry was 16; expected 8",
+            "max_execution_batch_size { value: 8 } allowed_batch_sizes: 12",
+            "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 12; "
+            "expected 16",
         ),
         (
             "max_batch_size { value: 8 } enable_large_batch_splitting { value: true } "
@@ -87,6 +87,17 @@ def test_contradictions_are_refused_in_tensorflows_words(text: str, words: str) 
     with pytest.raises(TFError) as refused:
         parsed(text)
     assert (refused.value.code, str(refused.value)) == (3, words)
+
+
+@pytest.mark.parametrize("last", [8, 16])
+def test_the_sizes_of_split_batches_end_with_either_limit(last: int) -> None:
+    options = BatchingOptions(
+        16,
+        allowed_batch_sizes=(4, last),
+        enable_large_batch_splitting=True,
+        max_execution_batch_size=8,
+    )
+    assert [options.padded(rows) for rows in (3, 8)] == [4, last]
 
 
 def test_no_queue_at_all_means_a_queue_of_one_batch() -> None:

@@ -160,17 +160,24 @@ def test_unequal_inputs_are_refused_by_their_code(serve: Serve) -> None:
     client.close()
 
 
-def test_an_output_filter_goes_past_the_batches(serve: Serve) -> None:
+def test_an_output_filter_is_held_to_the_batches_too(serve: Serve) -> None:
     server = serve("max_batch_size { value: 8 }")
-    request = predict_pb2.PredictRequest(output_filter=["risk"])
-    request.model_spec.name, request.model_spec.signature_name = MODEL, "predict_folded"
-    for alias, shape in (("features", (9, F)), ("bias", (1, HIDDEN))):
-        pack(RawTensor.of(np.zeros(shape, np.float32)), into=request.inputs[alias])
+
+    def filtered(rows: int) -> Any:
+        request = predict_pb2.PredictRequest(output_filter=["risk"])
+        request.model_spec.name, request.model_spec.signature_name = MODEL, "predict_folded"
+        for alias, width in (("features", F), ("bias", HIDDEN)):
+            pack(RawTensor.of(np.zeros((rows, width), np.float32)), into=request.inputs[alias])
+        return request
+
     with grpc.insecure_channel(server.address) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        response = stub.Predict(request, timeout=PATIENCE_S)
+        response = stub.Predict(filtered(8), timeout=PATIENCE_S)
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.Predict(filtered(9), timeout=PATIENCE_S)
     assert list(response.outputs) == ["risk"]
-    assert response.outputs["risk"].tensor_shape.dim[0].size == 9
+    assert response.outputs["risk"].tensor_shape.dim[0].size == 8
+    assert refused.value.details() == "Task size 9 is larger than maximum input batch size 8"
 
 
 def test_the_callers_deadline_is_the_batchs(serve: Serve) -> None:

@@ -228,11 +228,28 @@ def test_an_output_without_a_row_for_each_row_cannot_be_shared(
     assert (refused.value.code, str(refused.value)) == (9, words)
 
 
-def test_feeds_and_fetches_of_no_signature_run_alone(opened: Open, watched: Watched) -> None:
+def test_feeds_and_fetches_of_no_signature_are_batched_too(
+    opened: Open, watched: Watched, pool: futures.ThreadPoolExecutor
+) -> None:
+    session = opened(max_batch_size=5, batch_timeout_s=NEVER)
+    feeds = [{"x:0": RawTensor.of(rows)} for rows in (HALVED[:2], HALVED[2:5])]
+    answers = [pool.submit(session.run, feed, ["y:0", "half:0"]) for feed in feeds]
+    for answer, rows in zip(answers, (HALVED[:2], HALVED[2:5]), strict=True):
+        y, half = answer.result(PATIENCE_S)
+        np.testing.assert_array_equal(y.array(), rows / 2 + 2)
+        np.testing.assert_array_equal(half.array(), rows / 2)
+    with pytest.raises(TFError, match="larger than maximum input batch size 5"):
+        session.run({"x:0": RawTensor.of(HALVED[:6])}, ["half:0"])
+    assert [run["x:0"] for run in watched.runs] == [(5, 2)]
+
+
+def test_without_rows_or_past_the_most_queues_a_request_runs_alone(
+    opened: Open, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relentless.serving.model_server.batching.session.MAX_QUEUES", 0)
     session = opened(max_batch_size=2, batch_timeout_s=NEVER)
-    feed = {"x:0": RawTensor.of(HALVED[:5])}
-    outputs = session.run(feed, ["y:0", "half:0"])
-    assert [output.shape for output in outputs] == [(5, 2), (5, 2)]
+    (half,) = session.run({"x:0": RawTensor.of(HALVED[:5])}, ["half:0"])
+    assert half.shape == (5, 2)
     assert ask(session, HALVED[:0]).shape == (0, 2)
     assert [run["x:0"] for run in watched.runs] == [(5, 2), (0, 2)]
 

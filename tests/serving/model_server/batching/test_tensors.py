@@ -85,8 +85,8 @@ def test_other_dimensions_must_agree_unless_they_are_padded() -> None:
     assert code == 9
     assert words == (
         "Tensors with name 'x' from different tasks have different shapes and padding is turned "
-        "off.Set pad_variable_length_inputs to true, or ensure that all tensors with the same "
-        "namehave equal dimensions starting with the first dim."
+        "off. Set pad_variable_length_inputs to true, or ensure that all tensors with the same "
+        "name have equal dimensions starting with the first dim."
     )
 
 

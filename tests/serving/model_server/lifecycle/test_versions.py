@@ -61,6 +61,7 @@ class Shop:
         self.now = 0.0
         self.broken: set[int] = set()
         self.error: Callable[[str], Exception] = lambda words: TFError(9, words)
+        self.entered: Callable[[int], object] = bool
         self.loads: list[int] = []
         self.sessions: dict[int, FakeSession] = {}
         self.config = ModelConfig("m", base, policy)
@@ -68,6 +69,7 @@ class Shop:
 
     def load(self, name: str, version: int, folder: Path) -> FakeSession:
         self.loads.append(version)
+        self.entered(version)
         if version in self.broken:
             raise self.error(f"version {version} is broken")
         self.sessions[version] = FakeSession()
@@ -270,6 +272,32 @@ def test_any_label_may_move_to_a_version_to_come_where_that_is_forced(tmp_path: 
         shop.manager.configure([ModelConfig("m", tmp_path, Policy("all"), {"stable": number})])
     with pytest.raises(TFError, match=r"Specific\(m, 3\)"):
         shop.serving("stable")
+
+
+def test_a_version_that_left_while_it_loaded_is_never_lent(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.put(1)
+    shop.manager.configure([shop.config])
+    begun, gate = threading.Event(), threading.Event()
+    beside: dict[int, list[int]] = {}
+
+    def entered(version: int) -> None:
+        beside[version] = shop.manager.available("m")
+        if version == 2:
+            begun.set()
+            assert gate.wait(30)
+
+    shop.entered = entered
+    shop.put(2)
+    shop.manager.poll(patient=False)
+    assert begun.wait(30)
+    shop.put(3)
+    shop.manager.poll(patient=False)
+    gate.set()
+    shop.manager.poll()
+    assert beside == {2: [1], 3: [1]}
+    assert shop.sessions[2].closed.is_set()
+    assert shop.states() == {3: State.AVAILABLE, 2: State.END, 1: State.END}
 
 
 def test_a_model_that_the_new_configuration_lacks_is_unloaded(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def session_run() -> Any:
     [
         (lambda: [to_predict(1.0, "missing")], 9, 'Serving signature key "missing" not found.'),
         (lambda: [by_examples("classify_log", "missing")], 3, "No signature was found"),
-        (lambda: [by_examples("regress_log", "serving_default")], 9, "No regression inputs"),
+        (lambda: [by_examples("regress_log", "serving_default")], 3, "No regression inputs"),
         (lambda: [session_run()], 12, "Unsupported log_type for warmup: 5"),
         (
             lambda: [prediction_log_pb2.PredictionLog()] * (MAX_RECORDS + 1),

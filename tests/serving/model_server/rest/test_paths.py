@@ -1,7 +1,12 @@
 """Which verb and path asks for what: methods, status and metadata; and those that are none."""
 
+import json
+
 import httpx
 import pytest
+
+from relentless.serving.model_server.rest.json_answers import status_json
+from relentless.serving.tf_protos import get_model_status_pb2
 
 from ..rest_server import HALF
 
@@ -68,3 +73,20 @@ def test_metadata_gives_the_signatures(rest_client: httpx.Client) -> None:
     signatures = answer["metadata"]["signature_def"]["signature_def"]
     assert {"serving_default", "classify_x_to_y", "regress_x_to_y"} <= set(signatures)
     assert signatures["serving_default"]["inputs"]["x"]["dtype"] == "DT_FLOAT"
+
+
+def test_metadata_is_spelt_and_ordered_as_there(rest_client: httpx.Client) -> None:
+    text = rest_client.get("/v1/models/half/labels/stable/metadata").text
+    spec = '{\n "name": "half",\n "version": "123",\n "signature_name": ""\n}\n'
+    assert text.startswith(f'{{\n"model_spec":{spec},\n"metadata": {{"signature_def": {{\n')
+    assert text.endswith("\n}\n}\n}\n")
+    shape = '      "dim": [],\n      "unknown_rank": true\n'
+    assert f'"dtype": "DT_FLOAT",\n     "tensor_shape": {{\n{shape}' in text
+
+
+def test_messages_write_angle_brackets_as_protobuf_does() -> None:
+    response = get_model_status_pb2.GetModelStatusResponse()
+    response.model_version_status.add(version=1).status.error_message = "<é> no"
+    text = status_json(response)
+    assert '"error_message": "\\u003cé\\u003e no"'.encode() in text
+    assert json.loads(text)["model_version_status"][0]["status"]["error_message"] == "<é> no"
