@@ -4,12 +4,16 @@ import asyncio
 import gc
 import json
 import logging
+import resource
 import signal
 import sys
 from collections.abc import MutableMapping
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import structlog
+
+SPARE_FILES: Final = 128
+"""Descriptors that a process needs for itself."""
 
 
 def announce(name: str, **fields: Any) -> None:
@@ -49,6 +53,16 @@ class _Relay(logging.Handler):
         structlog.get_logger().log(
             record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info
         )
+
+
+def allow_files(connections: int) -> int:
+    """Raise this process's limit of descriptors; gives how many connections fit into it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + SPARE_FILES
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(connections, soft - SPARE_FILES)
 
 
 def stop_event() -> asyncio.Event:

@@ -8,7 +8,6 @@ is nobody's business here.
 import asyncio
 import json
 import logging
-import resource
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -18,8 +17,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD: Final = 65_536
 """Bytes of a request before its body."""
-SPARE_FILES: Final = 128
-"""Descriptors that the hub needs for itself."""
 _SDK_LOG: Final = logging.getLogger("mcp.server.streamable_http")
 
 
@@ -30,16 +27,6 @@ class Limits:
     connections: int = 4_096
     request_s: float = 30.0
     """Wall seconds in which a request must have come, body and all."""
-
-
-def allow_files(connections: int) -> int:
-    """Raise this process's limit of descriptors; gives how many connections fit into it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + SPARE_FILES
-    if soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return min(connections, soft - SPARE_FILES)
 
 
 def log_no_lost_clients() -> None:

@@ -17,13 +17,13 @@ from starlette.types import ASGIApp
 
 from relentless.configs import freshness
 from relentless.configs.clock import Clock
-from relentless.configs.process import announce, stop_event
+from relentless.configs.process import allow_files, announce, stop_event
 from relentless.configs.settings import Settings
 from relentless.mcp_server.archive import Archive
 from relentless.mcp_server.audit import Audit, AuditedJournal
 from relentless.mcp_server.auth import Gate, KeyVerification, Rate
 from relentless.mcp_server.completion import Completions
-from relentless.mcp_server.connections import Limits, allow_files
+from relentless.mcp_server.connections import Limits
 from relentless.mcp_server.contexts import ContextStore
 from relentless.mcp_server.control import LeaseControl
 from relentless.mcp_server.coordinator import Coordinator

@@ -34,6 +34,7 @@ class Profiler:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._ends: dict[str, threading.Event] = {}
+        self._closed = False
 
     def profile(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Record for ``duration_ms``, or until Terminate or the caller's end; give the profile.
@@ -50,7 +51,7 @@ class Profiler:
         recording = self._recorder.start(request.max_events or MOST_RUNS)
         try:
             end = self._ends[request.session_id] = threading.Event()
-            if context.add_callback(end.set):
+            if context.add_callback(end.set) and not self._closed:
                 end.wait(wanted_s)
         finally:
             self._ends.pop(request.session_id, None)
@@ -70,6 +71,12 @@ class Profiler:
         if end := self._ends.get(request.session_id):
             end.set()
         return profiler_pb2.TerminateResponse()
+
+    def stop(self, _grace_s: float) -> None:
+        """End the profile that is being taken: nothing more will run."""
+        self._closed = True
+        for end in list(self._ends.values()):
+            end.set()
 
     def monitor(self, _request: bytes) -> bytes:
         """Refuse: of a processor TensorFlow Serving monitors nothing either.

@@ -145,6 +145,7 @@ def start(
     rest_wanted = rest_options(options)
     batching = batching_for(options, metrics)
     recorder = Recorder()
+    profiler = Profiler(recorder)
     loading = loading_for(options, models.required, batching, metrics, recorder)
     # A caller waits in a thread until its batch ran, so too few threads keep batches small.
     threads = max(options.grpc_max_threads, batching.callers if batching else 0)
@@ -165,7 +166,7 @@ def start(
         ),
         metrics,
     )
-    watch = _register(server, core, metrics, recorder, options)
+    watch = _register(server, core, metrics, profiler, options)
     try:
         library()
         _bring_up(manager, models, options, stop or threading.Event())
@@ -183,9 +184,17 @@ def start(
         place = address.replace("unix:", "UNIX socket ", 1)
         log.info(f"Running gRPC ModelServer at {place} ...")
     return ModelServer(
-        opened[0], server, manager, core, watch, (rest,) if rest else (), batching, metrics,
-        rest.address if rest else "", door,
-    )  # fmt: skip
+        opened[0],
+        server,
+        manager,
+        core,
+        watch,
+        (rest, profiler) if rest else (profiler,),
+        batching,
+        metrics,
+        rest.address if rest else "",
+        door,
+    )
 
 
 def batching_for(options: ServerOptions, metrics: Metrics) -> Batching | None:
@@ -244,14 +253,14 @@ def rules_for(options: ServerOptions) -> Rules:
 
 
 def _register(
-    server: grpc.Server, core: Core, metrics: Metrics, recorder: Recorder, options: ServerOptions
+    server: grpc.Server, core: Core, metrics: Metrics, profiler: Profiler, options: ServerOptions
 ) -> HealthServicer | None:
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         PredictionService(MeteredCore(core, metrics)), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), server)
     if options.enable_profiler:
-        server.add_generic_rpc_handlers((handler(Profiler(recorder)),))
+        server.add_generic_rpc_handlers((handler(profiler),))
     if not options.enable_grpc_healthcheck_service:
         return None
     watch = HealthServicer()

@@ -17,6 +17,7 @@ from typing import Any, Self
 import structlog
 import uvicorn
 
+from relentless.configs.process import allow_files
 from relentless.proto.errors import ModelUnavailable
 from relentless.serving.model_server.codes import (
     DEADLINE_EXCEEDED,
@@ -40,11 +41,11 @@ MAX_BODY = 32 << 20
 MAX_BODIES = 256 << 20
 """Bytes of all bodies that are being received or answered."""
 
-MAX_PENDING = 512
+MAX_PENDING = 2048
 """Requests that run or wait for a thread."""
 
-MAX_CONNECTIONS = 1024
-BACKLOG = 256
+MAX_CONNECTIONS = 2048
+BACKLOG = 1024
 KEEP_ALIVE_S = 60
 BODY_S = 30.0
 """The longest that a body may take where requests have no limit."""
@@ -273,7 +274,7 @@ class RestServer:
                 server_header=False,
                 proxy_headers=False,
                 backlog=BACKLOG,
-                limit_concurrency=MAX_CONNECTIONS,
+                limit_concurrency=allow_files(MAX_CONNECTIONS),
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=1,
             )

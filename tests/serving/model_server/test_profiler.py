@@ -171,6 +171,19 @@ def test_a_caller_that_goes_leaves_the_profiler_free(caller: Caller) -> None:
             assert error.code() is grpc.StatusCode.ALREADY_EXISTS and time.monotonic() < end
 
 
+def test_a_server_that_ends_ends_the_profile_with_what_there_is(tmp_path: Path) -> None:
+    half_plus(tmp_path / "half" / "123", 2.0)
+    with (
+        started(tmp_path, f"--model_base_path={tmp_path / 'half'}") as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        running = begun(Caller(channel), Request(duration_ms=300_000, host_name="here"))
+        answer(server.address)
+        server.process.terminate()
+        assert len(events_of(plane_of(running.result(LIMIT_S)), "model-server")) == 1
+        assert server.process.wait(LIMIT_S) == 0
+
+
 def test_too_long_a_profile_is_refused(caller: Caller) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         caller.profile(Request(duration_ms=600_001), timeout=LIMIT_S)

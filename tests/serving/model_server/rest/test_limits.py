@@ -1,12 +1,12 @@
 """What a client of REST may do wrong: bodies, heads, pace, number; and that nobody else notices."""
 
+import asyncio
 import gzip
 import json
 import os
 import socket
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -202,21 +202,26 @@ def test_slow_bodies_and_half_open_connections_keep_nobody_waiting(
             sock.close()
 
 
-def test_two_hundred_requests_at_once_are_all_answered(server: ModelServer) -> None:
-    together = threading.Barrier(40)
+async def test_a_thousand_requests_at_once_are_all_answered(server: ModelServer) -> None:
+    host, _, port = server.rest.rpartition(":")
+    together = asyncio.Barrier(1_000)
 
-    def five(number: int) -> list[Any]:
-        with httpx.Client(base_url=f"http://{server.rest}", timeout=60) as own:
-            together.wait(60)
-            sent = [{"instances": [float(number), index]} for index in range(5)]
-            return [own.post(HALF, json=body).json() for body in sent]
+    async def ask(number: int) -> bytes:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        body = b'{"instances": [%d]}' % number
+        await together.wait()
+        writer.write(b"POST %s HTTP/1.1\r\nContent-Length: %d\r\n" % (HALF.encode(), len(body)))
+        writer.write(b"Host: x\r\nConnection: close\r\n\r\n" + body)
+        answer = await reader.read()
+        writer.close()
+        return answer
 
-    with ThreadPoolExecutor(40) as pool:
-        got = list(pool.map(five, range(40)))
-    assert got == [
-        [{"predictions": [number / 2 + 2, index / 2 + 2]} for index in range(5)]
-        for number in range(40)
-    ]
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        asked = [group.create_task(ask(number)) for number in range(1_000)]
+    for number, task in enumerate(asked):
+        head, _, body = task.result().partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert json.loads(body) == {"predictions": [number / 2 + 2]}
 
 
 @pytest.mark.promise("P11")
