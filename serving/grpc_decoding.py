@@ -3,7 +3,7 @@
 gRPC itself answers INTERNAL. Streams of requests are read by their methods, which see to it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -20,7 +20,7 @@ REFUSED = "the bytes are no message of this method"
 
 
 class DecodingInterceptor(ServerInterceptor):
-    """Reads the single requests of one service, whose methods are coroutines or generators."""
+    """Reads the single requests of one service, whose methods are coroutines."""
 
     def __init__(self, service: str) -> None:
         self._start = f"/{service}/"
@@ -52,13 +52,9 @@ def _reading(handler: Handler) -> Handler:
 
     inner: Any = handler.unary_stream if handler.response_streaming else handler.unary_unary
 
-    async def streams(raw: bytes, context: Context) -> AsyncIterator[Any]:
-        async for answer in inner(await read(raw, context), context):
-            yield answer
-
     async def answers(raw: bytes, context: Context) -> Any:
         return await inner(await read(raw, context), context)
 
     if handler.response_streaming:
-        return grpc.unary_stream_rpc_method_handler(streams, None, handler.response_serializer)
+        return grpc.unary_stream_rpc_method_handler(answers, None, handler.response_serializer)
     return grpc.unary_unary_rpc_method_handler(answers, None, handler.response_serializer)

@@ -7,9 +7,9 @@ the feed itself, over gRPC.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 import numpy as np
@@ -44,7 +44,6 @@ from relentless.store.ports import SIGNAL_READERS, KeyVerifier
 from relentless.store.symbols import SymbolDirectory
 
 Context = grpc.aio.ServicerContext[Any, Any]
-T = TypeVar("T")
 Inbox = asyncio.Queue[market_pb2.MarketTick | None]
 
 NAME = "relentless.v1.FinancialPredictor"
@@ -140,9 +139,7 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
         except (RelentlessError, DecodeError) as error:
             await context.abort(_status(error), str(error))
 
-    async def StreamRisk(
-        self, request: market_pb2.RiskRequest, context: Context
-    ) -> AsyncIterator[market_pb2.SignalBatch]:
+    async def StreamRisk(self, request: market_pb2.RiskRequest, context: Context) -> None:
         """Give the feed's signals from a sequence on, replayed ones marked, then live."""
         ring = self._ring
         place = request.next_sequence or ring.head
@@ -155,6 +152,7 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
                 grpc.StatusCode.OUT_OF_RANGE,
                 f"sequences {ring.first} to {ring.head} can be asked for here",
             )
+        await self._streams.open(context)
         replay_until = ring.head
         while True:
             try:
@@ -173,8 +171,7 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
             if replayed > 0:
                 mark_replayed(frames[:replayed].view(np.uint32), int(Flag.REPLAY))
             place += len(frames)
-            async for sent in self._sending(market_pb2.SignalBatch(frames=frames.tobytes())):
-                yield sent
+            await self._send(context, market_pb2.SignalBatch(frames=frames.tobytes()))
 
     async def Explain(
         self, request: market_pb2.ExplainRequest, context: Context
@@ -211,16 +208,16 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
         """Signals may leave again."""
         self._resumed.set()
 
-    async def _sending(self, message: T) -> AsyncIterator[T]:
-        """Give one message, and note for how long gRPC is writing it."""
+    async def _send(self, context: Context, message: market_pb2.SignalBatch) -> None:
+        """Write one message of the feed, known to ``halt`` while it is on its way."""
         task = asyncio.current_task()
-        if task is not None:
-            self._writing.add(task)
+        if task is None:
+            raise RuntimeError("a gRPC call runs in a task")
+        self._writing.add(task)
         try:
-            yield message
+            await self._streams.write(context, message)
         finally:
-            if task is not None:
-                self._writing.discard(task)
+            self._writing.discard(task)
 
     def drain(self) -> None:
         """Read nothing more; every stream ends after what it is writing."""

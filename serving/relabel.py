@@ -13,6 +13,7 @@ from google.protobuf import text_format
 
 from relentless.configs.settings import HERE
 from relentless.proto.errors import InvalidSettings, ModelRejected, ModelUnavailable
+from relentless.serving.tf_client import channel_options
 from relentless.serving.tf_protos import (
     model_management_pb2,
     model_server_config_pb2,
@@ -53,7 +54,7 @@ def relabel(
     entry.version_labels.update(labels)
     request = model_management_pb2.ReloadConfigRequest()
     request.config.model_config_list.config.append(entry)
-    with channel or grpc.insecure_channel(address) as opened:
+    with channel or grpc.insecure_channel(address, channel_options(address)) as opened:
         stub = model_service_pb2_grpc.ModelServiceStub(opened)
         try:
             answer = stub.HandleReloadConfigRequest(request, timeout=timeout_s)

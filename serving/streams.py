@@ -103,7 +103,7 @@ class Streams:
             context,
             grpc.StatusCode.RESOURCE_EXHAUSTED,
             f"nothing was read for {self._stall_s:g} s; open a new stream from the first tick "
-            "without a result, and read while sending",
+            "without a result, or from the next sequence, and keep reading",
         )
 
     async def end(self, context: Context) -> NoReturn:

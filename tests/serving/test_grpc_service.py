@@ -54,6 +54,8 @@ class Counting(AtOnce):
 class Serving:
     """A server, a stub to it, and what stands behind it."""
 
+    ring: SignalRing
+
     def __init__(self, server: GrpcServer, answers: Counting, streams: Streams, at: str) -> None:
         self.server, self.answers, self.streams, self.address = server, answers, streams, at
         self.channel = grpc.aio.insecure_channel(at)
@@ -72,11 +74,13 @@ async def serving(stall_s: float = LIMIT_S) -> AsyncIterator[Serving]:
     lease.extend(0.0, 60.0)
     answers = Counting(new_lane(), lambda: OPEN_NS, lease.refusal)
     streams = Streams(stall_s)
+    ring = SignalRing(200_000, "one")
     service = PredictorService(
-        answers, SignalRing(1_000, "one"), directory, lease, lambda: OPEN_NS, GroundsRing(), streams
+        answers, ring, directory, lease, lambda: OPEN_NS, GroundsRing(), streams
     )
     server = GrpcServer(service, Keys())
     made = Serving(server, answers, streams, await server.start("127.0.0.1", 0))
+    made.ring = ring
     try:
         async with asyncio.timeout(LIMIT_S):
             yield made
@@ -251,6 +255,21 @@ async def test_a_caller_that_never_reads_keeps_nothing_busy(
             call.cancel()
             await eventually(lambda: len(asyncio.all_tasks()) <= before)
     assert [r.message for r in caplog.records if r.levelname == "ERROR"] == []
+
+
+async def test_a_risk_stream_that_is_not_read_is_cut_and_says_where_to_go_on() -> None:
+    async with serving(stall_s=0.2) as here:
+        here.ring.append(np.zeros((200_000, 64), np.uint8))
+        with grpc.insecure_channel(here.address, SMALL) as plain:
+            stub = market_pb2_grpc.FinancialPredictorStub(plain)
+            request = market_pb2.RiskRequest(next_sequence=1)
+            call = stub.StreamRisk(request, metadata=KEY, timeout=LIMIT_S)
+            await eventually(lambda: here.streams.stalled > 0)
+            await eventually(lambda: here.streams.busy == 0)
+            with pytest.raises(grpc.RpcError):
+                await asyncio.to_thread(list, call)
+        assert call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, call.details()
+        assert "from the next sequence" in call.details()
 
 
 async def test_a_cancelled_stream_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
