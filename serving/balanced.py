@@ -286,8 +286,10 @@ class BalancedPredictor:
                 if version is not None:
                     self.sites.lacking(endpoint, version)
                 last = error
-            except (ModelUnavailable, ModelInvalid) as error:
+            except ModelUnavailable as error:
                 good, last = False, error
+            except ModelInvalid as error:
+                good, last = self._blame(endpoint, version, error), error
             finally:
                 aside = self.sites.give(endpoint, good)
             if aside:
@@ -298,6 +300,17 @@ class BalancedPredictor:
                     asked_now=self.sites.current.name,
                 )
         raise last
+
+    def _blame(
+        self, endpoint: Endpoint[Backend], version: int | None, error: ModelInvalid
+    ) -> bool | None:
+        """Say how a server did that gave nonsense: badly, or the version alone is to blame."""
+        if not self.sites.nonsense(endpoint, version):
+            return False
+        _log.warning(
+            "version set aside", address=endpoint.address, version=version, error=str(error)
+        )
+        return None
 
     def _predict(
         self, endpoint: Endpoint[Backend], known: _Known, features: Array, left: float | None
@@ -312,6 +325,8 @@ class BalancedPredictor:
         # give any number, and a large one overflows in a good model too.
         if not finite.all() and (np.abs(features[~finite]) <= LIMIT).all(axis=1).any():
             raise ModelInvalid(f"{endpoint.address} answers sound features with NaN or infinity")
+        if finite.any():
+            self.sites.proved(endpoint, own.version)
         return heads
 
     def _own(self, endpoint: Endpoint[Backend], known: _Known, left: float | None) -> Embedded:
@@ -333,9 +348,16 @@ class BalancedPredictor:
                 return False
             with self._lock:
                 newest = list(self._contexts.values())[-2:]
+            unsound: ModelInvalid | None = None
+            well = False
             for known in newest:
                 known.own.pop(endpoint, None)
-                self._probe_with(endpoint, known, left)
+                try:
+                    well |= self._probe_with(endpoint, known, left)
+                except ModelInvalid as error:
+                    unsound = error
+            if unsound is not None and not well:  # with no version an answer that is one
+                raise unsound
         except Exception as error:  # whatever it is, the thread goes on
             _log.info("model server not well", address=endpoint.address, error=str(error)[:200])
             return False
@@ -348,7 +370,8 @@ class BalancedPredictor:
             asked_now=self.sites.current.name,
         )
 
-    def _probe_with(self, endpoint: Endpoint[Backend], known: _Known, left: float) -> None:
+    def _probe_with(self, endpoint: Endpoint[Backend], known: _Known, left: float) -> bool:
+        """Predict with one version; say whether the server has it."""
         try:
             own = self._own(endpoint, known, left)
             _finite(
@@ -357,6 +380,9 @@ class BalancedPredictor:
         except Refused as error:
             if not error.elsewhere:
                 raise
+            return False
+        self.sites.proved(endpoint, own.version)
+        return True
 
 
 def _sound(embedded: Embedded) -> Embedded:

@@ -47,6 +47,8 @@ class Endpoint(Generic[T]):
     picked: int = 0
     lacks: dict[int, float] = field(default_factory=dict)
     """Until when it is not asked for a version."""
+    sound: set[int] = field(default_factory=set)
+    """Versions that it predicted well with since it is up."""
 
 
 @dataclass(slots=True, eq=False)
@@ -139,6 +141,7 @@ class Sites(Generic[T]):
             if endpoint.local or not endpoint.up:
                 return False
             endpoint.up, endpoint.run = False, 0
+            endpoint.sound.clear()
             self._pause(endpoint)
             self._weigh(endpoint.site)
         self._changed()
@@ -148,6 +151,25 @@ class Sites(Generic[T]):
         """Do not ask a server for a version for a while."""
         with self._lock:
             endpoint.lacks[version] = self._clock() + LACKING_S
+
+    def proved(self, endpoint: Endpoint[T], version: int) -> None:
+        """Note that a server predicted well with a version."""
+        with self._lock:
+            endpoint.sound.add(version)
+
+    def nonsense(self, endpoint: Endpoint[T], version: int | None) -> bool:
+        """Note an answer that is none, and say whether that is the version's fault alone.
+
+        It is, where the server predicts well with another version; then this one is not asked of
+        it for a while.
+        """
+        with self._lock:
+            if version is None:
+                return False
+            endpoint.sound.discard(version)
+            if endpoint.sound:
+                endpoint.lacks[version] = self._clock() + LACKING_S
+            return bool(endpoint.sound)
 
     def due(self) -> tuple[list[Endpoint[T]], float | None]:
         """Give the servers to be probed now, and the seconds until the next; None: all are up."""

@@ -250,6 +250,36 @@ def test_features_out_of_all_range_are_the_caller_s_and_set_nobody_aside(
 
 
 @pytest.mark.promise("P7")
+def test_a_canary_that_answers_nonsense_everywhere_leaves_stable_where_it_was(
+    told: Callable[..., Told], over: Make
+) -> None:
+    bad = random_weights(2)._replace(b3=np.full(4, np.nan, np.float32))
+    servers = [told({1: random_weights(1), 2: bad}) for _ in range(2)]
+    predictor = over(servers)
+    stable, canary = (predictor.encode(CONTEXT, 1, version) for version in (1, 2))
+    for _ in range(6):
+        assert good(predictor.predict(FEATURES, stable))
+    for _ in range(6):
+        with pytest.raises(ModelInvalid, match="NaN"):
+            predictor.predict(FEATURES, canary)
+        assert good(predictor.predict(FEATURES, stable))
+    assert up(predictor) == [True, True]
+    # A server that comes back is taken for what it does well.
+    servers[0].mode = grpc.StatusCode.UNAVAILABLE
+    until(lambda: good(predictor.predict(FEATURES, stable)) and not up(predictor)[0], "it is away")
+    servers[0].mode = "well"
+    until(lambda: up(predictor)[0], "it is up again")
+    for _ in range(6):
+        with pytest.raises(ModelInvalid, match="NaN"):
+            predictor.predict(FEATURES, canary)
+        assert good(predictor.predict(FEATURES, stable))
+    assert up(predictor) == [True, True]
+    # One that answers nonsense with every version rests as a whole.
+    servers[1].mode = "nan"
+    until(lambda: good(predictor.predict(FEATURES, stable)) and not up(predictor)[1], "it rests")
+
+
+@pytest.mark.promise("P7")
 def test_a_server_with_another_model_under_the_same_version_never_answers(
     told: Callable[..., Told], over: Make
 ) -> None:
