@@ -102,6 +102,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head, self._head_bytes = False, 0
         super().on_headers_complete()
         if self.cycle:
+            # uvicorn makes it by name and runs it in the loop's next turn; it has nothing to hook.
             self.cycle.__class__ = OneWrite
             self.cycle.keep_alive = self.parser.should_keep_alive() and not self._leaving
 
