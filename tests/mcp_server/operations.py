@@ -104,12 +104,7 @@ class Answering(market_pb2_grpc.FinancialPredictorServicer):
     async def Predict(self, request: Any, context: Any) -> Any:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "let in")
 
-    async def StreamPredict(self, request: Any, context: Any) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "let in")
-        yield
-
-    Explain = Predict
-    StreamPredictBatch = StreamRisk = StreamPredict
+    StreamPredict = StreamPredictBatch = StreamRisk = Explain = Predict
 
     def drain(self) -> None:
         """Have nothing to end."""
