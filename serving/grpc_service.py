@@ -38,7 +38,7 @@ from relentless.serving.grpc_decoding import DecodingInterceptor
 from relentless.serving.lease import Lease
 from relentless.serving.pipeline import CAPACITY
 from relentless.serving.ring import SignalRing
-from relentless.serving.streams import Draining, Streams
+from relentless.serving.streams import Draining, Streams, own_task
 from relentless.serving.wire import mark_replayed
 from relentless.store.ports import SIGNAL_READERS, KeyVerifier
 from relentless.store.symbols import SymbolDirectory
@@ -210,9 +210,7 @@ class PredictorService(market_pb2_grpc.FinancialPredictorServicer):
 
     async def _send(self, context: Context, message: market_pb2.SignalBatch) -> None:
         """Write one message of the feed, known to ``halt`` while it is on its way."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a gRPC call runs in a task")
+        task = own_task()
         self._writing.add(task)
         try:
             await self._streams.write(context, message)

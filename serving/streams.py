@@ -52,7 +52,7 @@ class Streams:
         """
         if self.draining:
             raise Draining
-        task = _task()
+        task = own_task()
         self._idle.add(task)
         try:
             return await begin()
@@ -69,7 +69,7 @@ class Streams:
 
         A caller without room for too long loses the stream: RESOURCE_EXHAUSTED.
         """
-        task = _task()
+        task = own_task()
         loop = asyncio.get_running_loop()
         self._writing[task] = loop.time()
         if self._watch is None:
@@ -131,7 +131,12 @@ async def _abort(context: Context, code: grpc.StatusCode, said: str) -> NoReturn
     raise AssertionError("abort returned")
 
 
-def _task() -> asyncio.Task[Any]:
+def own_task() -> asyncio.Task[Any]:
+    """Give the task that the caller runs in: a gRPC call's own.
+
+    Raises:
+        RuntimeError: there is none.
+    """
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("a gRPC call runs in a task")

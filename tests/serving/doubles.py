@@ -28,11 +28,15 @@ OPEN_NS = to_ns(datetime(2013, 10, 7, 13, 30, tzinfo=UTC))
 SYMBOLS = ("SPY", "XLF", "TLT", "IBM", "AAPL", "MSFT", "JPM", "XOM")
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
-    """Wait for what another task brings about."""
+async def eventually(true: Callable[[], bool], limit_s: float = 30.0) -> None:
+    """Wait on an event loop for something that others bring about.
+
+    Raises:
+        TimeoutError: it did not come true in time.
+    """
     async with asyncio.timeout(limit_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for lives in another task
-            await asyncio.sleep(0.002)
+        while not true():  # noqa: ASYNC110  # other threads and processes bring it about
+            await asyncio.sleep(0.005)
 
 
 class Formula:

@@ -1,6 +1,5 @@
 """Model servers that do as they are told, over real sockets, and count what they are asked."""
 
-import asyncio
 import threading
 from collections.abc import Callable
 from concurrent import futures
@@ -138,17 +137,6 @@ def real_server(root: Any, address: str = "127.0.0.1:0", seed: int = 0) -> Model
             write_version(root / MODEL, number, random_weights(number + seed))
     config = ModelConfig(MODEL, root / MODEL, Policy("all"), LABELS)
     return serve(address, (config,), root)
-
-
-async def eventually(true: Callable[[], bool], limit_s: float = WAIT_S) -> None:
-    """Wait on an event loop for something that others bring about.
-
-    Raises:
-        TimeoutError: it did not come true in time.
-    """
-    async with asyncio.timeout(limit_s):
-        while not true():  # noqa: ASYNC110  # other threads and processes bring it about
-            await asyncio.sleep(0.005)
 
 
 def until(true: Callable[[], bool], what: str, limit_s: float = WAIT_S) -> None:

@@ -20,7 +20,7 @@ from relentless.serving.clients.feed import (
     SessionStarted,
 )
 
-from .doubles import FaultyProxy, Feeder, chaos, until
+from .doubles import FaultyProxy, Feeder, chaos, eventually
 
 LIMIT_S = 30.0
 
@@ -48,7 +48,7 @@ async def raw(address: str, packet: bytes) -> list[tuple[Kind, bytes]]:
 
 
 async def consumers(feeder: Feeder, count: int) -> None:
-    await until(lambda: feeder.server.consumers == count)
+    await eventually(lambda: feeder.server.consumers == count)
 
 
 async def test_a_consumer_sees_every_signal_once_and_in_order() -> None:
@@ -128,7 +128,7 @@ async def test_a_cut_link_is_resumed_where_it_ended() -> None:
         reading = asyncio.create_task(collect(client, 50, events))
         for _ in range(5):
             feeder.publish(5)
-            await until(lambda: client.next_sequence == feeder.ring.head)
+            await eventually(lambda: client.next_sequence == feeder.ring.head)
             proxy.cut()
             feeder.publish(5)
         assert await reading == list(range(1, 51))
@@ -148,7 +148,7 @@ async def test_a_restarted_server_is_another_session_and_begins_at_one() -> None
             reading = asyncio.create_task(collect(client, 9, events))
             await consumers(old, 1)
             old.publish(7)
-            await until(lambda: client.next_sequence == 8)
+            await eventually(lambda: client.next_sequence == 8)
             target[0] = new
             new.publish(8)
             proxy.cut()

@@ -27,8 +27,7 @@ from relentless.serving.streams import Streams
 from relentless.store import symbols
 from relentless.store.symbols import SymbolDirectory
 
-from .doubles import OPEN_NS, SYMBOLS, Keys, new_lane, packed, ticks
-from .model_stubs import eventually
+from .doubles import OPEN_NS, SYMBOLS, Keys, eventually, new_lane, packed, ticks
 
 LIMIT_S = 60.0
 KEY = (("authorization", "Bearer good"),)

@@ -25,8 +25,8 @@ from relentless.serving.live import BACKLOG, PENDING
 from relentless.serving.pipeline import CAPACITY
 from relentless.serving.served import HopModel, ServedModel
 
-from .doubles import OPEN_NS, Feeder, context, loose, new_lane, packed, ticks
-from .model_stubs import LABELS, Told, eventually, real_server
+from .doubles import OPEN_NS, Feeder, context, eventually, loose, new_lane, packed, ticks
+from .model_stubs import LABELS, Told, real_server
 from .saved_models import MODEL
 
 LIMIT_S = 60.0

@@ -18,7 +18,7 @@ from relentless.serving.gates import Reason
 from relentless.serving.lease import Grant, Lease, LeaseClient
 from relentless.serving.live import LivePath
 
-from .doubles import OPEN_NS, Feeder, context, new_lane, until
+from .doubles import OPEN_NS, Feeder, context, eventually, new_lane
 from .fake_hub import FakeHub
 
 
@@ -90,7 +90,7 @@ async def interleaving(seed: int, noted: list[tuple[int, float]]) -> tuple[int, 
     quiet: list[tuple[float, float]] = []
     async with FakeHub(lease_s=0.3) as hub, world(hub) as here:
         trading = asyncio.create_task(here.trade())
-        await until(lambda: here.feeder.ring.head > 1)
+        await eventually(lambda: here.feeder.ring.head > 1)
         for _ in range(3):
             await asyncio.sleep(rng.random() * 0.05)
             halting = asyncio.create_task(hub.set_halt(True))
@@ -109,7 +109,7 @@ async def interleaving(seed: int, noted: list[tuple[int, float]]) -> tuple[int, 
             before = here.feeder.ring.head
             await hub.set_halt(False)
             if rng.random() < 0.5:
-                await until(lambda before=before: here.feeder.ring.head > before)
+                await eventually(lambda before=before: here.feeder.ring.head > before)
         trading.cancel()
         mine = [at for feed, at in noted if feed == id(here.feeder.server)]
     late = [at for at in mine for start, end in quiet if start < at < end]
@@ -136,7 +136,7 @@ async def test_no_signal_leaves_after_an_acknowledged_halt(
 async def test_a_halt_is_confirmed_by_the_next_request_and_signals_come_back() -> None:
     async with FakeHub() as hub, world(hub) as here:
         trading = asyncio.create_task(here.trade())
-        await until(lambda: here.received > 0)
+        await eventually(lambda: here.received > 0)
         await hub.set_halt(True)
         assert hub.requests[-1]["halt_epoch"] == 1
         assert here.lease.refusal() == Reason.HALTED
@@ -144,7 +144,7 @@ async def test_a_halt_is_confirmed_by_the_next_request_and_signals_come_back() -
         await asyncio.sleep(0.05)
         assert here.feeder.ring.head == before
         await hub.set_halt(False)
-        await until(lambda: here.feeder.ring.head > before)
+        await eventually(lambda: here.feeder.ring.head > before)
         trading.cancel()
     assert hub.credentials == {"bearer key"}
 
@@ -153,24 +153,24 @@ async def test_a_halt_is_confirmed_by_the_next_request_and_signals_come_back() -
 async def test_a_dead_hub_ends_the_signals_when_the_lease_ends() -> None:
     async with FakeHub() as hub, world(hub) as here:
         trading = asyncio.create_task(here.trade())
-        await until(lambda: here.received > 0)
+        await eventually(lambda: here.received > 0)
         hub.kill()
-        await until(lambda: not here.lease.permitted())
+        await eventually(lambda: not here.lease.permitted())
         before = here.feeder.ring.head
         await asyncio.sleep(0.05)
         assert here.feeder.ring.head == before
         assert here.lease.refusal() == Reason.NO_LEASE
         await hub.start()
-        await until(lambda: here.feeder.ring.head > before)
+        await eventually(lambda: here.feeder.ring.head > before)
         trading.cancel()
 
 
 async def test_a_context_comes_with_the_lease_once() -> None:
     async with FakeHub(context=context(mark="cd")) as hub, world(hub) as here:
-        await until(lambda: here.live.context is not None)
-        await until(lambda: hub.requests[-1]["context_id"] == "cd" * 32)
+        await eventually(lambda: here.live.context is not None)
+        await eventually(lambda: hub.requests[-1]["context_id"] == "cd" * 32)
         hub.context = context(mark="ef")
-        await until(lambda: hub.requests[-1]["context_id"] == "ef" * 32)
+        await eventually(lambda: hub.requests[-1]["context_id"] == "ef" * 32)
         assert here.live.context == hub.context
         stats: dict[str, Any] = hub.requests[-1]["stats"]
     assert {"ticks", "signals", "ticks_per_s", "p50_us", "p99_us", "gated"} <= set(stats)
@@ -192,7 +192,7 @@ async def test_an_answer_that_cannot_be_read_grants_nothing(answer: bytes) -> No
     async with FakeHub() as hub:
         hub.answer = answer
         async with world(hub) as here:
-            await until(lambda: len(hub.requests) > 2)
+            await eventually(lambda: len(hub.requests) > 2)
             assert not here.lease.permitted()
 
 

@@ -34,7 +34,7 @@ from relentless.store.journal import open_journal
 from relentless.store.keys import ensure_local, local_credential
 from relentless.store.ports import Kind
 
-from .doubles import OPEN_NS, context, packed, ticks, until
+from .doubles import OPEN_NS, context, eventually, packed, ticks
 from .fake_hub import FakeHub
 
 LIMIT_S = 90.0
@@ -291,7 +291,7 @@ async def test_over_model_servers_that_are_gone_the_engine_predicts_and_the_sign
                         break
         await calls(here.ready["grpc"], tmp_path)
         # A renewal may be older than the first answer.
-        await until(lambda: hub.requests[-1]["stats"]["model_servers"]["site"] == "edge")
+        await eventually(lambda: hub.requests[-1]["stats"]["model_servers"]["site"] == "edge")
         stats = hub.requests[-1]["stats"]["model_servers"]
         code, rest = await here.end()
     assert (code, rest) == (0, b"")
@@ -330,7 +330,7 @@ async def test_a_version_that_is_refused_is_not_read_again_and_again(
     following = asyncio.create_task(process.follow_labels(parts))
     await asyncio.wait_for(again.wait(), LIMIT_S)
     again.clear()
-    await until(lambda: model.asked == 2)
+    await eventually(lambda: model.asked == 2)
     await asyncio.sleep(0.05)
     assert model.asked == 2
     assert not again.is_set()  # nothing changed by the second attempt

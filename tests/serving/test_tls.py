@@ -23,7 +23,7 @@ from relentless.serving.clients.feed import Disconnected, FeedClient, SessionSta
 from relentless.serving.grpc_auth import server_credentials
 from tests.certificates import family
 
-from .doubles import Feeder, until
+from .doubles import Feeder, eventually
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ async def test_with_tls_too_no_byte_of_a_signal_leaves_after_a_halt(folder: Path
     address = await feeder.server.start("127.0.0.1", 0, tls.listening())
     try:
         with await asyncio.to_thread(reader_without_hurry, address, tls.calling()) as consumer:
-            await until(lambda: feeder.server.consumers == 1)
+            await eventually(lambda: feeder.server.consumers == 1)
             link = next(iter(feeder.server.links))
             sending = link._transport.get_extra_info("socket")
             sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)

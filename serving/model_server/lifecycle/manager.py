@@ -240,7 +240,8 @@ class Manager:
         self._set_to_work(due)
 
     def _due(self, versions: Iterable[Version]) -> bool:
-        return any(v.retry_at is not None and v.retry_at <= self._clock() for v in versions)
+        now = self._clock()
+        return any(v.retry_at is not None and v.retry_at <= now for v in versions)
 
     def _look(self, names: Iterable[str]) -> None:
         for name in sorted(names):
